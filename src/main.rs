@@ -1,0 +1,3 @@
+//! The `rowlift` binary.
+
+fn main() {}

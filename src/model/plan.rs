@@ -1,0 +1,53 @@
+//! Which source feeds which column: the mapping once it is resolved, as the stores need it.
+//!
+//! Made once an import by [`crate::mapping`], shared by every batch of the import.
+
+use std::sync::Arc;
+
+use crate::model::import::WriteMethod;
+use crate::model::table::{Column, Table};
+
+/// Where and how the rows of an import are written.
+#[derive(Debug, Clone)]
+pub struct WritePlan {
+    /// The target as it was when the mapping was resolved.
+    pub table: Arc<Table>,
+    /// The mapped columns, in the order of the values in a row. Never empty.
+    pub columns: Vec<PlannedColumn>,
+    /// The method that runs: the one asked for, or the nearest that the store and table have.
+    pub method: WriteMethod,
+}
+
+/// One mapped column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedColumn {
+    /// Index into [`Table::columns`].
+    pub table_column: usize,
+    /// Index of the cell in the source row, 0-based; `None` for constants and row contexts.
+    pub source_index: Option<usize>,
+    /// The header above the cell, as the file spells it; empty where there is none.
+    pub source_name: String,
+}
+
+impl WritePlan {
+    /// The catalogue's description of the mapped column at `index`.
+    pub fn column(&self, index: usize) -> &Column {
+        &self.table.columns[self.columns[index].table_column]
+    }
+
+    /// Index of the mapped column with this name in the table.
+    pub fn index_of(&self, column_name: &str) -> Option<usize> {
+        (0..self.columns.len()).find(|index| self.column(*index).name == column_name)
+    }
+
+    /// Whether the mapped columns cover a unique key, so that the order in which batches commit
+    /// could show in which of two rows is kept.
+    pub fn covers_unique_key(&self) -> bool {
+        self.table.unique_keys.iter().any(|key| {
+            // A key that reads no plain column (expressions only) may be fed by anything.
+            key.columns
+                .iter()
+                .all(|column| self.index_of(column).is_some())
+        })
+    }
+}

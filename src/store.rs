@@ -1,0 +1,286 @@
+//! Where rows and ledger live: one contract, PostgreSQL and SQLite behind it.
+//!
+//! In: [`Batch`]es with the [`WritePlan`] of their import, and the ledger's questions. Out:
+//! [`Receipt`]s and records. `sqlx` is used below this module only.
+//!
+//! Every method is bounded by the `deadline` it is given, else by the store's own
+//! `control_timeout`; a dropped future leaves nothing half done: its connection is closed, never
+//! returned to the pool, and the transaction rolls back.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::model::batch::{Batch, Receipt, RejectBudget};
+use crate::model::import::{
+    Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, WriteMethod,
+};
+use crate::model::plan::WritePlan;
+use crate::model::reject::{RejectedRow, RowErrorCode};
+use crate::model::stats::RowCounts;
+use crate::model::table::{Table, TableName};
+
+pub mod allow;
+pub mod postgres;
+pub mod sqlite;
+
+/// A session's hold on an import: the row in the ledger and the fencing number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// `imports.id`.
+    pub import: i64,
+    /// `sessions.epoch`; an older one commits nothing once a newer one exists.
+    pub epoch: u64,
+}
+
+/// What became of a request to begin an import.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Opened {
+    /// The session holds the import and may write.
+    Running(OpenImport),
+    /// It had ended: the stored outcome is replayed.
+    Ended(Box<ImportRecord>),
+}
+
+/// A held import, with what earlier sessions committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenImport {
+    /// The hold.
+    pub key: SessionKey,
+    /// Whether an earlier session existed.
+    pub resumed: bool,
+    /// First ordinal that is not decided.
+    pub committed_offset: u64,
+    /// Committed ranges above the watermark, ascending, disjoint.
+    pub committed_ranges: Vec<CommittedRange>,
+    /// Counts of everything committed so far.
+    pub counts: RowCounts,
+    /// The caller's place after the last batch that is wholly below the watermark.
+    pub committed_position: Option<Bytes>,
+    /// Milliseconds since 1970 at which the import began, the same over resume.
+    pub create_time_ms: i64,
+}
+
+/// One row of `import_batches`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedRange {
+    /// Ordinals.
+    pub range: Range<u64>,
+    /// Wrapping sum of the rows' hashes.
+    pub rows_hash: u128,
+}
+
+/// How a session's first request treats an import that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// `resume` unset: only a new id, or one that has ended.
+    Begin,
+    /// `resume` set: also a suspended or a live one, which is taken over.
+    Resume,
+}
+
+/// What a heartbeat tells of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulse {
+    /// The lease is renewed.
+    Held,
+    /// Somebody asked to cancel; the lease is renewed.
+    CancelRequested,
+    /// A newer session exists.
+    Fenced,
+}
+
+/// What a session reports with each heartbeat, for other replicas to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LiveCounters {
+    /// Bytes received by this session.
+    pub received_bytes: u64,
+    /// Distinct ordinals received, earlier sessions included.
+    pub received_rows: u64,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Failed attempts at batches.
+    pub retries: u64,
+}
+
+/// Filter and page of a list of imports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportFilter {
+    /// Only this state.
+    pub state: Option<ImportState>,
+    /// Only this table (`schema.name`); empty: any.
+    pub table: String,
+    /// Only imports with all of these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Only this tenant; empty: any.
+    pub tenant: String,
+    /// Only imports older than this `imports.id` (the last of the previous page).
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A page of rejected rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedPage {
+    /// By ordinal.
+    pub rows: Vec<RejectedRow>,
+    /// All rejected rows of the import that the filter lets through.
+    pub total: u64,
+    /// Whether there are rows after these.
+    pub more: bool,
+}
+
+/// Everything that one batch's write needs.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteRequest<'a> {
+    /// The session that writes.
+    pub key: SessionKey,
+    /// Where and how.
+    pub plan: &'a WritePlan,
+    /// What.
+    pub batch: &'a Batch,
+    /// Shared by the import's writers.
+    pub rejects: &'a RejectBudget,
+    /// Set for the transaction, as `set_config(name, value, true)`.
+    pub settings: &'a BTreeMap<String, String>,
+    /// An earlier batch of the import was refused by the database: probe before writing.
+    pub probe_first: bool,
+    /// The call's deadline; also bounds the statements inside the database.
+    pub deadline: Option<Instant>,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A retry may succeed: serialization, deadlock, lost connection, restart, no connection free.
+    /// After a failed COMMIT it is not known whether the batch is in: the retry finds out.
+    #[error("{message}")]
+    Transient {
+        /// SQLSTATE, or `08006` for a connection that broke.
+        sql_state: String,
+        /// For the log, without values.
+        message: String,
+    },
+    /// A newer session holds the import.
+    #[error("a newer session holds the import")]
+    Fenced,
+    /// The batch would reject more rows than the import may; what `Overdrawn` says to store is
+    /// stored.
+    #[error("more rows rejected than allowed")]
+    RejectLimit {
+        /// Rejected rows stored by this batch: the limit's rest and the one beyond it, by ordinal.
+        recorded: Vec<RejectedRow>,
+    },
+    /// The deadline passed.
+    #[error("deadline passed")]
+    Deadline,
+    /// Anything that ends the import, already in the caller's words.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+}
+
+/// The database.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+    // Catalogue.
+
+    /// Tables on the allow-list that exist, by name. Cached for at most a minute.
+    async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError>;
+
+    /// One table by `[schema.]name`, fresh from the catalogue; `None` if it does not exist or is
+    /// not on the allow-list.
+    async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError>;
+
+    /// The method that runs where `wanted` is asked for on `table`; `None`: the fastest.
+    fn write_method(&self, wanted: Option<WriteMethod>, table: &Table) -> WriteMethod;
+
+    // Ledger.
+
+    /// Begins, takes over or replays an import. Id conflicts and wrong states are
+    /// [`StoreError::Failed`] with ID_CONFLICT, WRONG_STATE or IMPORT_BUSY. A FAILED import
+    /// without a decided row begins anew.
+    async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError>;
+
+    /// Writes one batch, its rejects and its checkpoint in one transaction. Exactly once: a
+    /// retry of a batch that is in returns its receipt without writing.
+    async fn write_batch(&self, request: WriteRequest<'_>) -> Result<Receipt, StoreError>;
+
+    /// Ends the session: stores the outcome, and the import's state becomes the outcome's.
+    /// SUSPENDED is not stored as an outcome, it only gives up the lease. Fenced sessions change
+    /// nothing ([`StoreError::Fenced`]).
+    async fn end_import(&self, key: SessionKey, outcome: &ImportOutcome) -> Result<(), StoreError>;
+
+    /// What is committed, recomputed from the batches: counts and watermark. The conservation
+    /// law is asserted with it.
+    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError>;
+
+    /// Renews the leases of all sessions of this server and reads cancel requests, in one
+    /// statement.
+    async fn heartbeat(
+        &self,
+        sessions: &[(SessionKey, LiveCounters)],
+    ) -> Result<Vec<(SessionKey, Pulse)>, StoreError>;
+
+    /// One import.
+    async fn import(&self, owner: &str, id: &str) -> Result<Option<ImportRecord>, StoreError>;
+
+    /// Imports of an owner, newest first, each with its `imports.id`.
+    async fn imports(
+        &self,
+        owner: &str,
+        filter: &ImportFilter,
+    ) -> Result<Vec<(i64, ImportRecord)>, StoreError>;
+
+    /// Asks a live import to stop; ends one without a live lease as CANCELLED at once. Harmless
+    /// when repeated and on ended imports. `None`: unknown.
+    async fn request_cancel(
+        &self,
+        owner: &str,
+        id: &str,
+        reason: &str,
+    ) -> Result<Option<ImportRecord>, StoreError>;
+
+    /// Rejected rows after `after`, by ordinal.
+    async fn rejected_rows(
+        &self,
+        owner: &str,
+        id: &str,
+        code: Option<RowErrorCode>,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Option<RejectedPage>, StoreError>;
+
+    // Life.
+
+    /// Brings ledger and sample table to this version.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// Whether the ledger is there and new enough.
+    async fn ready(&self) -> Result<bool, StoreError>;
+
+    /// Writers that may run at once, and how many of them one import may use.
+    fn writers(&self) -> Writers;
+
+    /// Closes all connections, within `bound`.
+    async fn close(&self, bound: Duration);
+}
+
+/// Bounds on concurrent writers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writers {
+    /// All imports together.
+    pub total: usize,
+    /// One import.
+    pub per_import: usize,
+}
+
+/// Names a table from a listing: `name` alone resolves in the default schema.
+pub fn table_matches(table: &TableName, default_schema: &str, wanted: &str) -> bool {
+    wanted == table.to_string() || (table.schema == default_schema && wanted == table.name)
+}
