@@ -37,6 +37,7 @@ pub struct Table {
 
 /// One column.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the catalogue by itself")]
 pub struct Column {
     /// As the catalogue spells it.
     pub name: String,

@@ -98,11 +98,7 @@ impl RowBuffer {
 
     /// Complete rows.
     pub fn n_rows(&self) -> usize {
-        if self.n_columns == 0 {
-            0
-        } else {
-            self.slots.len() / self.n_columns
-        }
+        self.slots.len().checked_div(self.n_columns).unwrap_or(0)
     }
 
     /// Bytes that the rows take up in memory.
