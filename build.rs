@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use protox::prost::Message;
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by variables")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts by variables"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -14,7 +14,25 @@
 use crate::model::frame::Frame;
 use crate::model::import::FileFormat;
 
+pub mod csv;
+pub mod error;
 pub mod limits;
+pub mod protocol;
+pub mod sandbox;
+mod sheet;
+pub mod sniff;
+pub mod spool;
+pub mod unwrap;
+pub mod worker;
+
+/// What files cannot tell, for GetServerInfo.
+pub const LIMITATIONS: &[&str] = &[
+    "xlsx: text without xml:space=\"preserve\" loses the white space at its ends",
+    "xls, ods: number formats of zeros are not known, 01234 is the number 1234",
+    "ods: a formula that was never computed is an empty cell",
+    "ods: a formula whose text looks like an error value is taken for one",
+    "xlsb: unknown error values are shown as #ERROR!",
+];
 
 /// What a caller says about a file; all of it optional.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! The generated code of `proto/rowlift/v1` and its descriptors, nothing else.
 #![expect(
-    missing_docs,
     clippy::all,
     clippy::pedantic,
     clippy::clone_on_ref_ptr,

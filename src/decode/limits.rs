@@ -22,6 +22,8 @@ pub struct Limits {
     pub cell_chars_max: u64,
     /// A CSV cell, bytes.
     pub csv_cell_bytes_max: u64,
+    /// A CSV record, bytes of its cells together: what a decoder holds of an unfinished record.
+    pub csv_row_bytes_max: u64,
     /// Columns of a sheet or CSV record.
     pub columns_max: u64,
     /// Rows of a workbook's sheet.
@@ -47,6 +49,7 @@ impl Default for Limits {
             shared_strings_bytes_max: 512 << 20,
             cell_chars_max: 32_767,
             csv_cell_bytes_max: 1 << 20,
+            csv_row_bytes_max: 16 << 20,
             columns_max: 16_384,
             sheet_rows_max: 1_048_576,
             child_address_space_bytes: 1536 << 20,

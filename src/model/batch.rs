@@ -122,7 +122,8 @@ impl Batch {
     /// Bytes that the batch holds in memory, its frames included.
     pub fn n_bytes(&self) -> usize {
         let frames: usize = self.frames.iter().map(|frame| frame.as_bytes().len()).sum();
-        frames + self.rows.n_bytes() + self.sources.len() * size_of::<RowSource>()
+        let rejected: usize = self.rejected.iter().map(RejectedRow::n_bytes).sum();
+        frames + rejected + self.rows.n_bytes() + self.sources.len() * size_of::<RowSource>()
     }
 }
 

@@ -337,6 +337,20 @@ impl FrameBuilder {
         }
     }
 
+    /// The closed rows as a frame; an open row stays in the builder.
+    pub fn take_closed(&mut self) -> Frame {
+        let Some(open) = self.open.as_mut() else {
+            return self.take();
+        };
+        let rest = self.bytes.split_off(open.start);
+        open.n_cells_at -= open.start;
+        open.start = 0;
+        Frame {
+            bytes: std::mem::replace(&mut self.bytes, rest),
+            n_rows: std::mem::take(&mut self.n_rows),
+        }
+    }
+
     fn push_f64(&mut self, tag: u8, value: f64) {
         self.bytes.push(tag);
         self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());

@@ -44,7 +44,9 @@ pub enum ImportState {
 }
 
 /// What a session is doing. Numbers are those of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 #[repr(u8)]
 pub enum Phase {
     /// Waits for a slot.
@@ -189,6 +191,9 @@ pub struct ImportOutcome {
     pub rejected_by_code: BTreeMap<String, u64>,
     /// The method that ran.
     pub write_method: WriteMethod,
+    /// SHA-256 of a file as sent, once it was all received; empty otherwise.
+    #[serde(default)]
+    pub file_sha256: Vec<u8>,
     /// An earlier import of the same content into the same table; empty if none.
     #[serde(default)]
     pub duplicate_of_import_id: String,

@@ -139,6 +139,29 @@ impl RowErrorCode {
         self as u8
     }
 
+    /// The name without the contract's prefix, such as `REQUIRED_MISSING`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RowErrorCode::RequiredMissing => "REQUIRED_MISSING",
+            RowErrorCode::TypeMismatch => "TYPE_MISMATCH",
+            RowErrorCode::OutOfRange => "OUT_OF_RANGE",
+            RowErrorCode::TooLong => "TOO_LONG",
+            RowErrorCode::PrecisionLoss => "PRECISION_LOSS",
+            RowErrorCode::AmbiguousValue => "AMBIGUOUS_VALUE",
+            RowErrorCode::InvalidEnum => "INVALID_ENUM",
+            RowErrorCode::InvalidText => "INVALID_TEXT",
+            RowErrorCode::CellError => "CELL_ERROR",
+            RowErrorCode::FormulaWithoutValue => "FORMULA_WITHOUT_VALUE",
+            RowErrorCode::ExtraCells => "EXTRA_CELLS",
+            RowErrorCode::UniqueViolation => "UNIQUE_VIOLATION",
+            RowErrorCode::ForeignKeyViolation => "FOREIGN_KEY_VIOLATION",
+            RowErrorCode::CheckViolation => "CHECK_VIOLATION",
+            RowErrorCode::ExclusionViolation => "EXCLUSION_VIOLATION",
+            RowErrorCode::Database => "DATABASE",
+            RowErrorCode::NoMatch => "NO_MATCH",
+        }
+    }
+
     /// The code with this number.
     pub fn from_number(number: u8) -> Option<RowErrorCode> {
         RowErrorCode::ALL
@@ -148,6 +171,23 @@ impl RowErrorCode {
 }
 
 impl RejectedRow {
+    /// Bytes that the row holds in memory.
+    pub fn n_bytes(&self) -> usize {
+        let errors = self.errors.iter().map(CellError::n_bytes);
+        let values = self
+            .raw_values
+            .iter()
+            .map(|value| value.len() + size_of::<String>());
+        size_of::<RejectedRow>() + errors.sum::<usize>() + values.sum::<usize>()
+    }
+
+    /// Whether the database refused it, rather than the mapping.
+    pub fn is_from_database(&self) -> bool {
+        self.errors
+            .iter()
+            .any(|error| error.code >= RowErrorCode::UniqueViolation || !error.sql_state.is_empty())
+    }
+
     /// Puts a database's refusal of `row` in the source's words: one error for each mapped column
     /// of the constraint, else one for the named column, else one for the whole row.
     pub fn from_violation(
@@ -209,6 +249,27 @@ impl RejectedRow {
             errors,
             raw_values,
         }
+    }
+}
+
+impl CellError {
+    /// Bytes that the error holds in memory.
+    fn n_bytes(&self) -> usize {
+        let texts = [
+            &self.column,
+            &self.cell,
+            &self.message,
+            &self.value,
+            &self.constraint,
+            &self.sql_state,
+            &self.source_name,
+        ];
+        let params = self
+            .params
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 64);
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        size_of::<CellError>() + texts + params.sum::<usize>()
     }
 }
 

@@ -37,7 +37,10 @@ pub struct Table {
 
 /// One column.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the catalogue by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalogue by itself"
+)]
 pub struct Column {
     /// As the catalogue spells it.
     pub name: String,

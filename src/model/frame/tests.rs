@@ -93,6 +93,27 @@ fn a_discarded_row_leaves_no_trace() {
 }
 
 #[test]
+fn an_open_row_stays_when_the_closed_ones_are_taken() {
+    let mut builder = FrameBuilder::new();
+    assert_eq!(builder.take_closed(), Frame::default());
+    builder.begin_row(0, 2, "");
+    builder.push(Cell::Text("closed"));
+    builder.end_row();
+    builder.begin_row(1, 3, "");
+    builder.push(Cell::Text("open"));
+    let closed = builder.take_closed();
+    assert_eq!((closed.n_rows(), builder.n_rows()), (1, 0));
+    assert_eq!(closed.rows().next().unwrap().ordinal, 0);
+    assert_eq!(builder.n_cells_in_row(), 1);
+    builder.push(Cell::Empty);
+    builder.end_row();
+    let rest = Frame::parse(builder.take().as_bytes().to_vec()).unwrap();
+    let row = rest.rows().next().unwrap();
+    assert_eq!((row.ordinal, row.row_number), (1, 3));
+    assert!(row.cells().eq([Cell::Text("open"), Cell::Empty]));
+}
+
+#[test]
 fn a_frame_cut_anywhere_is_refused_or_shorter() {
     let whole = frame_of_all_kinds();
     for cut in 0..whole.as_bytes().len() {

@@ -1,0 +1,322 @@
+//! The parent's side of the decoder's child process.
+//!
+//! In: an open file and a [`WorkbookRequest`]. Out: [`Decoded`] messages, or the reason why the
+//! child died. Bounded by [`Limits`], which the child sets on itself; its standard error is kept
+//! up to `STDERR_BYTES_MAX`. Reading blocks: use it on a blocking thread. A [`Killer`] stops
+//! it from any other; dropping the [`Decoder`] kills and reaps the child, so that neither a
+//! process nor a zombie is left.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::decode::Decoded;
+use crate::decode::error::{DeathCause, DecodeError};
+use crate::decode::limits::Limits;
+use crate::decode::protocol::{self, ChildRequest, Message, WorkbookRequest};
+use crate::model::frame::Frame;
+
+/// What is kept of the child's standard error, for the log and for the cause of its death.
+const STDERR_BYTES_MAX: u64 = 4 * 1024;
+
+/// A child that has closed its pipe exits within this time, or is killed.
+const EXIT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A sheet's name is at most 31 characters long in every program that writes them.
+const SHEET_NAME_BYTES_MAX: usize = 4 * 1024;
+
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGSEGV: i32 = 11;
+const SIGXCPU: i32 = 24;
+
+/// Starts decoders.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandbox;
+
+/// A running child.
+#[derive(Debug)]
+pub struct Decoder {
+    pipe: BufReader<ChildStdout>,
+    killer: Killer,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    cpu_seconds: u64,
+    address_space_bytes: u64,
+    /// Row number of ordinal 0, once the header is here.
+    first_data_row_number: Option<u64>,
+    next_ordinal: u64,
+    n_rows: u64,
+    is_done: bool,
+}
+
+/// Kills a decoder's child, from any thread and any number of times.
+#[derive(Debug, Clone)]
+pub struct Killer {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    child: Child,
+    is_killed: bool,
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// Starts `program decode-worker` on `file`, whose position does not matter.
+    pub fn start(
+        program: &Path,
+        file: File,
+        request: &WorkbookRequest,
+        limits: &Limits,
+    ) -> Result<Decoder, DecodeError> {
+        let io = |error: &std::io::Error| DecodeError::io("start the decoder", error);
+        if request.sheet.len() > SHEET_NAME_BYTES_MAX {
+            return Err(DecodeError::SheetNotFound {
+                wanted: request.sheet.clone(),
+                available: Vec::new(),
+            });
+        }
+        let n_mib = file.metadata().map_err(|error| io(&error))?.len() >> 20;
+        let cpu_seconds = limits
+            .child_cpu_seconds_min
+            .saturating_add(n_mib.saturating_mul(limits.child_cpu_seconds_per_mib));
+        let request = ChildRequest {
+            workbook: request.clone(),
+            limits: limits.clone(),
+            cpu_seconds,
+        };
+        let request = serde_json::to_string(&request).map_err(|error| io(&error.into()))?;
+        let mut child = Command::new(program)
+            .arg("decode-worker")
+            .arg(request)
+            .env_clear()
+            .stdin(Stdio::from(file))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| io(&error))?;
+        let pipe = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        // From here on the decoder reaps the child, whatever happens.
+        let mut decoder = Decoder {
+            pipe: BufReader::with_capacity(64 * 1024, pipe),
+            killer: Killer {
+                shared: Arc::new(Mutex::new(Shared {
+                    child,
+                    is_killed: false,
+                })),
+            },
+            stderr: None,
+            cpu_seconds,
+            address_space_bytes: limits.child_address_space_bytes,
+            first_data_row_number: None,
+            next_ordinal: 0,
+            n_rows: 0,
+            is_done: false,
+        };
+        let stderr = thread::Builder::new()
+            .name("decoder-stderr".to_owned())
+            .spawn(move || read_stderr(stderr))
+            .map_err(|error| io(&error))?;
+        decoder.stderr = Some(stderr);
+        Ok(decoder)
+    }
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// The next of what the child yields; `None` after the last. Blocks.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it fails once and is then through, which no iterator does"
+    )]
+    pub fn next(&mut self) -> Result<Option<Decoded>, DecodeError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let decoded = self.take_message();
+        // The child may still free its memory; dropping the decoder waits for that.
+        self.is_done = !matches!(decoded, Ok(Some(_)));
+        decoded
+    }
+
+    /// A handle that stops the child.
+    pub fn killer(&self) -> Killer {
+        self.killer.clone()
+    }
+
+    fn take_message(&mut self) -> Result<Option<Decoded>, DecodeError> {
+        let message = match protocol::read_message(&mut self.pipe) {
+            Ok(Some(message)) => message,
+            Ok(None) | Err(protocol::ProtocolError::Cut) => return Err(self.explain_death()),
+            Err(error) => return Err(self.refuse(error.to_string())),
+        };
+        match message {
+            Message::Header(header) if self.first_data_row_number.is_none() => {
+                self.first_data_row_number = Some(header.first_data_row_number);
+                Ok(Some(Decoded::Header(header)))
+            }
+            Message::Rows(frame) => match self.check_rows(&frame) {
+                Ok(()) => Ok(Some(Decoded::Rows(frame))),
+                Err(what) => Err(self.refuse(what.to_owned())),
+            },
+            Message::End(totals)
+                if self.first_data_row_number.is_some() && totals.n_rows == self.n_rows =>
+            {
+                Ok(None)
+            }
+            Message::Failure(failure) => Err(failure),
+            Message::Header(_) => Err(self.refuse("two headers".to_owned())),
+            Message::End(_) => Err(self.refuse("the totals do not add up".to_owned())),
+        }
+    }
+
+    /// Rows come after the header, in order, with the numbers that follow from their ordinals.
+    fn check_rows(&mut self, frame: &Frame) -> Result<(), &'static str> {
+        let Some(first) = self.first_data_row_number else {
+            return Err("rows before the header");
+        };
+        for row in frame.rows() {
+            let number = first.checked_add(row.ordinal);
+            if row.ordinal < self.next_ordinal || number != Some(row.row_number) {
+                return Err("rows out of order");
+            }
+            self.next_ordinal = row.ordinal.saturating_add(1);
+            self.n_rows += 1;
+        }
+        Ok(())
+    }
+
+    /// Stops a child that does not keep to the protocol.
+    fn refuse(&mut self, what: String) -> DecodeError {
+        self.killer.shared().stop();
+        DecodeError::DecoderDied {
+            cause: DeathCause::Protocol { what },
+        }
+    }
+
+    /// Why a child has closed its pipe before the end.
+    fn explain_death(&mut self) -> DecodeError {
+        let status = self.killer.wait();
+        let stderr = self.take_stderr();
+        if self.killer.shared().is_killed {
+            return DecodeError::Cancelled;
+        }
+        let status = match status {
+            Ok(status) => status,
+            Err(error) => return DecodeError::io("wait for the decoder", &error),
+        };
+        tracing::warn!(%status, stderr = %stderr.escape_debug(), "decoder died");
+        let cause = cause_of(status, &stderr, self.cpu_seconds, self.address_space_bytes);
+        match cause {
+            Some(cause) => DecodeError::DecoderDied { cause },
+            None => DecodeError::corrupt("the decoder's stack overflowed"),
+        }
+    }
+
+    fn take_stderr(&mut self) -> String {
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok());
+        String::from_utf8_lossy(&stderr.unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // Fails only if the child is reaped already.
+        let _ = self.killer.shared().stop_and_reap();
+        // The pipe's other end is closed now.
+        self.take_stderr();
+    }
+}
+
+/// What ended a child; `None`: its own recursion, which the file drives.
+fn cause_of(
+    status: ExitStatus,
+    stderr: &str,
+    cpu_seconds: u64,
+    address_space_bytes: u64,
+) -> Option<DeathCause> {
+    let cause = match status.signal() {
+        Some(SIGXCPU) => DeathCause::CpuLimit {
+            seconds: cpu_seconds,
+        },
+        Some(SIGABRT) if stderr.contains("overflowed its stack") => return None,
+        Some(SIGABRT) if stderr.contains("memory allocation of") => DeathCause::MemoryLimit {
+            bytes: address_space_bytes,
+        },
+        Some(SIGSEGV | SIGBUS) => return None,
+        Some(number) => DeathCause::Signal { number },
+        None => DeathCause::Exit {
+            code: status.code().unwrap_or_default(),
+        },
+    };
+    Some(cause)
+}
+
+// === impl Killer ===
+
+impl Killer {
+    /// Kills the child if it still runs. Its decoder then reports [`DecodeError::Cancelled`],
+    /// unless it was through.
+    pub fn kill(&self) {
+        let mut shared = self.shared();
+        shared.is_killed = true;
+        shared.stop();
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a child that has closed its pipe, without keeping others from killing it.
+    fn wait(&self) -> std::io::Result<ExitStatus> {
+        let begin = Instant::now();
+        let mut pause = Duration::from_micros(50);
+        while begin.elapsed() < EXIT_WAIT_MAX {
+            if let Some(status) = self.shared().child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+        self.shared().stop_and_reap()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Never hits another process: a child that is not reaped keeps its id, and one that is
+    /// reaped is left alone by the standard library.
+    fn stop(&mut self) {
+        // It may be dead already, which is what is wanted.
+        let _ = self.child.kill();
+    }
+
+    fn stop_and_reap(&mut self) -> std::io::Result<ExitStatus> {
+        self.stop();
+        self.child.wait()
+    }
+}
+
+/// Reads to the end, so that the child never blocks on it, and keeps the beginning.
+fn read_stderr(mut stderr: ChildStderr) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let read = (&mut stderr).take(STDERR_BYTES_MAX).read_to_end(&mut kept);
+    if read.is_ok() {
+        // What cannot be read is not missed.
+        let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests;

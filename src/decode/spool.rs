@@ -1,0 +1,74 @@
+//! Where a workbook waits until it is complete: an unnamed temporary file.
+//!
+//! In: the workbook's bytes, as they arrive. Out: the file, rewound, for the decoder's child to
+//! have as its standard input. Bounded by `workbook_bytes_max`. The file has no name: dropping
+//! it, or the end of the process however it comes, frees its space.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::path::Path;
+
+use crate::decode::error::DecodeError;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes that are collected before they are written: chunks may be of one byte.
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A workbook on its way to disk. Of no use after an error.
+#[derive(Debug)]
+pub struct Spool {
+    // A permit on a spool budget that imports share belongs here, and goes with the file.
+    writer: BufWriter<File>,
+    n_bytes: u64,
+    bytes_max: u64,
+}
+
+impl Spool {
+    /// An empty spool in the directory `dir` for at most `bytes_max` bytes,
+    /// [`Limits::workbook_bytes_max`](super::limits::Limits::workbook_bytes_max).
+    pub fn create(dir: &Path, bytes_max: u64) -> Result<Spool, DecodeError> {
+        let file = tempfile::tempfile_in(dir)
+            .map_err(|error| DecodeError::io("create the spool file", &error))?;
+        Ok(Spool::over(file, bytes_max))
+    }
+
+    fn over(file: File, bytes_max: u64) -> Spool {
+        Spool {
+            writer: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            n_bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    /// Appends `bytes`, all of them or, beyond the limit, none.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let n_bytes = self.n_bytes.saturating_add(bytes.len() as u64);
+        if n_bytes > self.bytes_max {
+            let name = "workbook_bytes_max";
+            return Err(DecodeError::limit(name, n_bytes, self.bytes_max));
+        }
+        self.writer
+            .write_all(bytes)
+            .map_err(|error| DecodeError::io("write to the spool file", &error))?;
+        self.n_bytes = n_bytes;
+        Ok(())
+    }
+
+    /// The complete file, to be read from its beginning.
+    pub fn into_file(self) -> Result<File, DecodeError> {
+        let mut file = self
+            .writer
+            .into_inner()
+            .map_err(|error| DecodeError::io("write to the spool file", error.error()))?;
+        file.rewind()
+            .map_err(|error| DecodeError::io("rewind the spool file", &error))?;
+        Ok(file)
+    }
+}
