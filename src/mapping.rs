@@ -1,15 +1,117 @@
 //! From rows as read to typed rows: which cell feeds which column, and what it becomes there.
 //!
-//! In: a [`Table`](crate::model::table::Table), a [`MappingSpec`] and the source's column names,
-//! once; then [`FrameRow`](crate::model::frame::FrameRow)s. Out: values in a
-//! [`RowBuffer`](crate::model::value::RowBuffer), or a
-//! [`RejectedRow`](crate::model::reject::RejectedRow) with every error of the row at once.
-//! Synchronous and pure: no clock, no IO; a row costs no allocation unless it is rejected.
+//! In: a [`Table`], a [`MappingSpec`] and the source's column names, once; then [`FrameRow`]s.
+//! Out: values in a [`RowBuffer`], or a [`RejectedRow`] with every error of the row at once.
+//! Bounded: one row at a time, and nothing is kept between rows. Synchronous and pure: no clock,
+//! no IO, nothing to cancel; a row costs no allocation unless it is rejected or a cell has to be
+//! spelled anew.
+//!
+//! ```text
+//! Table, MappingSpec, SourceColumns ─▶ resolve (header) ─▶ Mapping
+//!                                                             │
+//! FrameRow ─▶ row ─▶ coerce, cell by cell ──┬─ all well ──▶ RowBuffer
+//!                                           └─ any fault ─▶ describe ─▶ RejectedRow
+//! ```
+
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::model::frame::Frame;
-use crate::model::reject::SourceKind;
+use crate::mapping::coerce::{Settings, Target};
+use crate::model::frame::{Frame, FrameRow};
+use crate::model::import::Failure;
+use crate::model::plan::PlannedColumn;
+use crate::model::reject::{RejectedRow, SourceKind};
+use crate::model::table::Table;
+use crate::model::value::RowBuffer;
+
+mod coerce;
+mod describe;
+mod header;
+mod resolve;
+mod row;
+
+/// The source's columns as the decoder or the caller names them.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceColumns<'a> {
+    /// The header's cells, untrimmed, from the left; blank ones at the end are no columns. Empty
+    /// where there is no header.
+    pub names: &'a [String],
+    /// Without a header, columns are mapped by position.
+    pub has_header: bool,
+    /// What messages call the source, such as `sheet "Q3"`; empty: nothing.
+    pub where_: &'a str,
+}
+
+/// A resolved mapping: every row of an import goes through the same one.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    table: Arc<Table>,
+    /// Targets with a source column, ascending by it.
+    fed: Vec<(usize, Target)>,
+    /// Targets whose values do not come from cells, after those of `fed` in a row.
+    given: Vec<(Given, Target)>,
+    /// One for each of `fed` and `given`, in their order.
+    effective: Vec<EffectiveColumn>,
+    settings: Settings,
+    source_kind: SourceKind,
+    n_source_columns: usize,
+    /// What content in a cell means that feeds nothing.
+    strays: Strays,
+    /// The sheet of a workbook, for rejects and row contexts.
+    sheet: String,
+}
+
+/// A value that is not read from a cell.
+#[derive(Debug, Clone)]
+enum Given {
+    /// Evaluated when the mapping was resolved: one row of one value.
+    Fixed(RowBuffer),
+    /// The row's number.
+    RowNumber,
+    /// The row's sheet, where every row may have its own.
+    Sheet,
+}
+
+/// Source columns in which content is EXTRA_CELLS; none of them feeds anything.
+#[derive(Debug, Clone)]
+struct Strays {
+    /// Columns without a name between columns with one, ascending.
+    unnamed: Vec<usize>,
+    /// From this column on; `None`: nowhere.
+    beyond: Option<usize>,
+}
+
+/// One column of the mapping in force, for reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EffectiveColumn {
+    /// Where its values come from: the header as the source spells it where there is one, else
+    /// the position; constants and contexts as they were asked for.
+    pub source: ColumnSource,
+    /// The header above the cells, as the source spells it; empty where there is none.
+    pub source_name: String,
+    /// 1-based position of the source column; `None` for constants and contexts.
+    pub source_index: Option<u32>,
+    /// Column of the table.
+    pub target_column: String,
+    /// strftime pattern; empty: none.
+    pub format: String,
+    /// What an empty cell does.
+    pub on_empty: EmptyAction,
+    /// UPDATE: written for new rows only.
+    pub insert_only: bool,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its values are in the buffer.
+    Mapped,
+    /// It has no content; counted, nothing written.
+    Blank,
+    /// It will not be in the table.
+    Rejected(RejectedRow),
+}
 
 /// What the caller asks for, once its names and numbers are checked.
 #[derive(Debug, Clone)]
@@ -50,7 +152,7 @@ pub struct ColumnRule {
 }
 
 /// Where a column's values come from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ColumnSource {
     /// The source column with this header.
     Name(String),
@@ -139,3 +241,66 @@ pub enum EmptyAction {
     /// REQUIRED_MISSING.
     Reject,
 }
+
+// === impl Mapping ===
+
+impl Mapping {
+    /// Decides which source column feeds which column of `table`.
+    ///
+    /// Every problem is reported at once, as one [`Failure`] with reason COLUMN_MAPPING: unknown,
+    /// duplicate and missing columns, targets that may not be filled, constants that do not fit.
+    ///
+    /// Header cells that are blank feed nothing: those at the end are no columns at all, those in
+    /// between are columns without a name. Content below them is EXTRA_CELLS, except that nothing
+    /// below an unnamed column in between is read under [`UnmappedSource::Ignore`].
+    pub fn resolve(
+        table: &Arc<Table>,
+        spec: &MappingSpec,
+        source: SourceColumns<'_>,
+    ) -> Result<Mapping, Failure> {
+        resolve::resolve(table, spec, source)
+    }
+
+    /// The mapped columns, in the order of the values in a row.
+    pub fn planned_columns(&self) -> Vec<PlannedColumn> {
+        let fed = self.fed.iter().map(|(at, target)| (Some(*at), target));
+        let given = self.given.iter().map(|(_, target)| (None, target));
+        fed.chain(given)
+            .zip(&self.effective)
+            .map(|((source_index, target), effective)| PlannedColumn {
+                table_column: target.table_column,
+                source_index,
+                source_name: effective.source_name.clone(),
+            })
+            .collect()
+    }
+
+    /// The mapping in force, one entry for each of [`Mapping::planned_columns`].
+    pub fn effective(&self) -> &[EffectiveColumn] {
+        &self.effective
+    }
+
+    /// Columns that the source has: those of its header, else up to the last that is mapped.
+    pub fn n_source_columns(&self) -> usize {
+        self.n_source_columns
+    }
+
+    /// The table that the mapping was resolved against.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Turns one row into values of `out`, whose width is that of [`Mapping::planned_columns`].
+    ///
+    /// A row that is not `Mapped` leaves no row in `out`. Rows of files without any content are
+    /// `Blank`; rows of row imports are always rows.
+    ///
+    /// # Panics
+    /// If `out` is of another width, or ends in an incomplete row.
+    pub fn map_row(&self, row: FrameRow<'_>, out: &mut RowBuffer) -> Verdict {
+        row::map_row(self, row, out)
+    }
+}
+
+#[cfg(test)]
+mod tests;
