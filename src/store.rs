@@ -26,6 +26,7 @@ use crate::model::stats::RowCounts;
 use crate::model::table::{Table, TableName};
 
 pub mod allow;
+pub mod identifier;
 pub mod postgres;
 pub mod sqlite;
 
@@ -193,7 +194,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Tables on the allow-list that exist, by name. Cached for at most a minute.
     async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError>;
 
-    /// One table by `[schema.]name`, fresh from the catalogue; `None` if it does not exist or is
+    /// One table by `[schema.]name`, as the catalogue had it at most a second ago; `None` if it does not exist or is
     /// not on the allow-list.
     async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError>;
 

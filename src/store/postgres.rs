@@ -1,1 +1,362 @@
-//! Rows and ledger in PostgreSQL.
+//! Rows and ledger in PostgreSQL, and in engines that speak its protocol.
+//!
+//! In: batches and the ledger's questions ([`Store`]). Out: receipts and records. Two pools, so
+//! that a heartbeat never waits for a writer: `writers` for batches, two control connections for
+//! everything else. Nobody acquires a connection while holding one. Bounded by each call's
+//! deadline or the control timeout; a dropped future closes its connection
+//! ([`connection::Transaction`]) and the transaction rolls back.
+//!
+//! Modules in reading order: [`connection`], [`error`]; [`catalog`]; [`write`](mod@write) with
+//! [`checkpoint`], [`copy`], [`insert`], [`isolate`], [`probe`]; [`ledger`]; [`migrate`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::OnceCell;
+
+use crate::model::batch::Receipt;
+use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::reject::RowErrorCode;
+use crate::model::stats::RowCounts;
+use crate::model::table::Table;
+use crate::store::allow::AllowList;
+use crate::store::{
+    ImportFilter, LiveCounters, OpenMode, Opened, Pulse, RejectedPage, SessionKey, Store,
+    StoreError, WriteRequest, Writers,
+};
+
+use connection::{Limits, Transaction};
+use ledger::Ledger;
+
+mod arguments;
+mod binary;
+mod catalog;
+mod checkpoint;
+mod connection;
+mod copy;
+mod error;
+mod insert;
+mod isolate;
+mod ledger;
+mod migrate;
+mod probe;
+mod text;
+mod types;
+mod write;
+
+/// Connections for everything but batches.
+const CONTROL_CONNECTIONS: u32 = 2;
+
+/// How long a list of tables may be out of date.
+const TABLES_AGE_MAX: Duration = Duration::from_mins(1);
+/// How long a table's description is used again: reading the catalogue takes as long as a small
+/// import. A batch that meets a change of the table in between ends SCHEMA_CHANGED.
+const TABLE_AGE_MAX: Duration = Duration::from_secs(1);
+/// Tables that are kept.
+const RECENT_TABLES_MAX: usize = 1000;
+
+/// A migration may rewrite a table: it has longer than other control operations.
+const MIGRATION_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// What a store needs to know.
+#[derive(Debug, Clone)]
+pub struct PgConfig {
+    /// `postgres://user:password@host:port/database?sslmode=...`
+    pub url: String,
+    /// Tables that exist for callers.
+    pub allow: AllowList,
+    /// Writers of all imports together, and so connections for them.
+    pub writers_total: usize,
+    /// Writers of one import.
+    pub writers_per_import: usize,
+    /// Bound on every operation that has no deadline of its own, and on the wait for a connection.
+    pub control_timeout: Duration,
+    /// For how long a session holds its import without a heartbeat.
+    pub lease: Duration,
+    /// Name of this server, for people.
+    pub server: String,
+    /// A transaction-pooling proxy stands between: no start-up options are sent.
+    pub pooled: bool,
+}
+
+/// PostgreSQL.
+#[derive(Debug)]
+pub struct PgStore {
+    config: PgConfig,
+    writers: PgPool,
+    control: PgPool,
+    /// Whether the server has `client_connection_check_interval`; asked once.
+    checks_client: OnceCell<bool>,
+    /// The last list of tables, and when it was made.
+    tables: Mutex<Option<(Instant, Vec<Arc<Table>>)>>,
+    /// Tables by the name that was asked for, and when each was read; bounded by
+    /// [`RECENT_TABLES_MAX`].
+    recent: Mutex<HashMap<String, (Instant, Arc<Table>)>>,
+}
+
+impl PgStore {
+    /// A store on the database that `config` names. Nothing is sent yet: a database that is down
+    /// makes the first operation fail, not this.
+    #[expect(
+        clippy::unused_async,
+        reason = "the constructors of all stores are called alike"
+    )]
+    pub async fn connect(config: PgConfig) -> Result<PgStore, StoreError> {
+        let options = connect_options(&config)?;
+        let n_writers = u32::try_from(config.writers_total.max(1)).unwrap_or(u32::MAX);
+        let pool = |n_connections: u32| {
+            PgPoolOptions::new()
+                .max_connections(n_connections)
+                .acquire_timeout(config.control_timeout)
+                .connect_lazy_with(options.clone())
+        };
+        let (writers, control) = (pool(n_writers), pool(CONTROL_CONNECTIONS));
+        Ok(PgStore {
+            writers,
+            control,
+            checks_client: OnceCell::new(),
+            tables: Mutex::new(None),
+            recent: Mutex::new(HashMap::new()),
+            config,
+        })
+    }
+
+    /// Whether the server checks for lost clients while a statement runs.
+    async fn checks_client(&self) -> Result<bool, StoreError> {
+        let ask = || async {
+            let ask = "BEGIN; SET LOCAL client_connection_check_interval = 500";
+            match Transaction::begin(&self.control, ask).await {
+                Ok((transaction, _)) => {
+                    transaction.rollback().await.map_err(error::of_ledger)?;
+                    Ok(true)
+                }
+                // The parameter is unknown, or its value not supported on the server's platform.
+                Err(error)
+                    if matches!(error::sql_state(&error), Some("42704" | "22023" | "0A000")) =>
+                {
+                    Ok(false)
+                }
+                Err(error) => Err(error::of_ledger(error)),
+            }
+        };
+        self.checks_client.get_or_try_init(ask).await.copied()
+    }
+
+    async fn limits(&self) -> Result<Limits, StoreError> {
+        Ok(Limits {
+            statement: self.config.control_timeout,
+            checks_client: self.checks_client().await?,
+        })
+    }
+
+    async fn ledger(&self) -> Result<Ledger<'_>, StoreError> {
+        Ok(Ledger {
+            pool: &self.control,
+            limits: self.limits().await?,
+            lease: self.config.lease,
+            server: &self.config.server,
+        })
+    }
+
+    /// Holds an operation to the control timeout.
+    async fn within<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let bound = self.config.control_timeout;
+        match tokio::time::timeout(bound, operation).await {
+            Ok(result) => result,
+            Err(_) => Err(error::lost("the database did not answer in time")),
+        }
+    }
+
+    fn recent_table(&self, name: &str) -> Option<Arc<Table>> {
+        let recent = self.recent.lock().expect("no panic while it is locked");
+        let (read, table) = recent.get(name)?;
+        (read.elapsed() < TABLE_AGE_MAX).then(|| Arc::clone(table))
+    }
+
+    fn remember(&self, name: &str, table: &Arc<Table>) {
+        let mut recent = self.recent.lock().expect("no panic while it is locked");
+        if recent.len() >= RECENT_TABLES_MAX {
+            recent.retain(|_, (read, _)| read.elapsed() < TABLE_AGE_MAX);
+        }
+        if recent.len() < RECENT_TABLES_MAX {
+            recent.insert(name.to_owned(), (Instant::now(), Arc::clone(table)));
+        }
+    }
+
+    fn cached_tables(&self) -> Option<Vec<Arc<Table>>> {
+        let cache = self.tables.lock().expect("no panic while it is locked");
+        let (made, tables) = cache.as_ref()?;
+        (made.elapsed() < TABLES_AGE_MAX).then(|| tables.clone())
+    }
+}
+
+fn connect_options(config: &PgConfig) -> Result<PgConnectOptions, StoreError> {
+    let parsed: Result<PgConnectOptions, sqlx::Error> = config.url.parse();
+    // The parser's own message may quote the URL, and so the password in it.
+    let options = parsed.map_err(|_| {
+        let message = "the database URL cannot be read";
+        StoreError::Failed(Failure::new(Reason::InvalidOption, message))
+    })?;
+    let options = options
+        .application_name("rowlift")
+        .extra_float_digits(None)
+        .statement_cache_capacity(0)
+        .disable_statement_logging();
+    if config.pooled {
+        return Ok(options);
+    }
+    // sqlx cannot set keepalives on its own socket; these make the server notice a lost client.
+    Ok(options.options([
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ]))
+}
+
+#[async_trait]
+impl Store for PgStore {
+    async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
+        if let Some(tables) = self.cached_tables() {
+            return Ok(tables);
+        }
+        let load = async {
+            let limits = self.limits().await?;
+            catalog::tables(&self.control, limits, &self.config.allow).await
+        };
+        let tables = self.within(load).await?;
+        let mut cache = self.tables.lock().expect("no panic while it is locked");
+        *cache = Some((Instant::now(), tables.clone()));
+        Ok(tables)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError> {
+        if let Some(table) = self.recent_table(name) {
+            return Ok(Some(table));
+        }
+        let load = async {
+            let limits = self.limits().await?;
+            catalog::table(&self.control, limits, &self.config.allow, name).await
+        };
+        let table = self.within(load).await?;
+        if let Some(table) = &table {
+            self.remember(name, table);
+        }
+        Ok(table)
+    }
+
+    fn write_method(&self, wanted: Option<WriteMethod>, table: &Table) -> WriteMethod {
+        match wanted.unwrap_or(WriteMethod::Copy) {
+            // COPY is refused on tables with row-level security for the role.
+            WriteMethod::Copy if table.row_security => WriteMethod::Batch,
+            method => method,
+        }
+    }
+
+    async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError> {
+        let open = async { ledger::open::open_import(self.ledger().await?, new, mode).await };
+        self.within(open).await
+    }
+
+    async fn write_batch(&self, request: WriteRequest<'_>) -> Result<Receipt, StoreError> {
+        write::write_batch(self, request).await
+    }
+
+    async fn end_import(&self, key: SessionKey, outcome: &ImportOutcome) -> Result<(), StoreError> {
+        let end = async { ledger::end_import(self.ledger().await?, key, outcome).await };
+        self.within(end).await
+    }
+
+    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError> {
+        let read = async { ledger::committed(self.ledger().await?, key).await };
+        self.within(read).await
+    }
+
+    async fn heartbeat(
+        &self,
+        sessions: &[(SessionKey, LiveCounters)],
+    ) -> Result<Vec<(SessionKey, Pulse)>, StoreError> {
+        let beat = async { ledger::heartbeat(self.ledger().await?, sessions).await };
+        self.within(beat).await
+    }
+
+    async fn import(&self, owner: &str, id: &str) -> Result<Option<ImportRecord>, StoreError> {
+        let read = async { ledger::record::find(self.ledger().await?, owner, id).await };
+        let stored = self.within(read).await?;
+        Ok(stored.map(|stored| stored.record))
+    }
+
+    async fn imports(
+        &self,
+        owner: &str,
+        filter: &ImportFilter,
+    ) -> Result<Vec<(i64, ImportRecord)>, StoreError> {
+        let read = async { ledger::record::list(self.ledger().await?, owner, filter).await };
+        self.within(read).await
+    }
+
+    async fn request_cancel(
+        &self,
+        owner: &str,
+        id: &str,
+        reason: &str,
+    ) -> Result<Option<ImportRecord>, StoreError> {
+        let cancel =
+            async { ledger::request_cancel(self.ledger().await?, owner, id, reason).await };
+        self.within(cancel).await
+    }
+
+    async fn rejected_rows(
+        &self,
+        owner: &str,
+        id: &str,
+        code: Option<RowErrorCode>,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Option<RejectedPage>, StoreError> {
+        let read = async {
+            let ledger = self.ledger().await?;
+            ledger::rejected_rows(ledger, owner, id, code, after, limit).await
+        };
+        self.within(read).await
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let limits = Limits {
+            statement: MIGRATION_TIME_MAX,
+            checks_client: self.within(self.checks_client()).await?,
+        };
+        let migrate = migrate::migrate(&self.control, limits);
+        match tokio::time::timeout(MIGRATION_TIME_MAX, migrate).await {
+            Ok(result) => result,
+            Err(_) => Err(error::lost("the migration did not end in time")),
+        }
+    }
+
+    async fn ready(&self) -> Result<bool, StoreError> {
+        let ask = async { migrate::is_ready(&self.control, self.limits().await?).await };
+        self.within(ask).await
+    }
+
+    fn writers(&self) -> Writers {
+        Writers {
+            total: self.config.writers_total,
+            per_import: self.config.writers_per_import,
+        }
+    }
+
+    async fn close(&self, bound: Duration) {
+        let closing = async {
+            tokio::join!(self.writers.close(), self.control.close());
+        };
+        // Connections that do not close in time die with the process.
+        let _ = tokio::time::timeout(bound, closing).await;
+    }
+}

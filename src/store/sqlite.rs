@@ -1,1 +1,278 @@
-//! Rows and ledger in SQLite.
+//! Rows and ledger in SQLite: the whole service with nothing to set up.
+//!
+//! In: a URL and the allow-list. Out: a [`Store`]. One connection writes, a few read, everything
+//! is bounded by the call's deadline or the control timeout, and what is cancelled rolls back
+//! with its connection. Reading order: [`connection`] (who may use which connection), `catalog`
+//! (tables), `encode` (how values are stored), `write` (a batch), `ledger` (all the rest).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use self::connection::{Bound, Connections};
+use crate::model::batch::Receipt;
+use crate::model::import::{ImportOutcome, ImportRecord, NewImport, WriteMethod};
+use crate::model::reject::RowErrorCode;
+use crate::model::stats::RowCounts;
+use crate::model::table::Table;
+use crate::store::allow::AllowList;
+use crate::store::{
+    ImportFilter, LiveCounters, OpenMode, Opened, Pulse, RejectedPage, SessionKey, Store,
+    StoreError, WriteRequest, Writers,
+};
+
+mod catalog;
+mod connection;
+mod encode;
+mod error;
+mod ledger;
+mod migrate;
+mod sql;
+mod write;
+
+/// How long a list of tables is used again.
+const TABLES_AGE_MAX: Duration = Duration::from_mins(1);
+
+/// What a store needs to know.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// `sqlite://path?mode=rwc`, or `sqlite::memory:` for a database that lives as long as the
+    /// store.
+    pub url: String,
+    /// Which tables callers may see; its default schema is `main`.
+    pub allow: AllowList,
+    /// Name of this server, for people.
+    pub server: String,
+    /// How long a session holds an import after a heartbeat.
+    pub lease: Duration,
+    /// Bounds what no deadline bounds.
+    pub control_timeout: Duration,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connections: Connections,
+    allow: AllowList,
+    server: String,
+    lease: Duration,
+    control_timeout: Duration,
+    tables: Mutex<Option<CachedTables>>,
+}
+
+#[derive(Debug)]
+struct CachedTables {
+    read_at: Instant,
+    tables: Vec<Arc<Table>>,
+}
+
+/// Runs `$work` on the writer, gives the connection back or closes it.
+macro_rules! on_writer {
+    ($store:expr, |$connection:ident| $work:expr) => {{
+        let bound = $store.bound();
+        let mut lease = $store.connections.writer(bound).await?;
+        let result = {
+            let $connection = &mut *lease;
+            bound.within($work).await
+        };
+        lease.settle(bound, result).await
+    }};
+}
+
+/// Runs `$work` on a connection that sees one state of the database.
+macro_rules! on_reader {
+    ($store:expr, |$connection:ident| $work:expr) => {{
+        let bound = $store.bound();
+        let mut reader = $store.connections.reader(bound).await?;
+        let result = {
+            let $connection = reader.connection();
+            bound.within($work).await
+        };
+        reader.settle(bound, result).await
+    }};
+}
+
+impl SqliteStore {
+    /// Opens the database and brings it to this version, unless it is opened for reading only.
+    pub async fn connect(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
+        let store = SqliteStore {
+            connections: Connections::open(&config.url, config.control_timeout).await?,
+            allow: config.allow,
+            server: config.server,
+            lease: config.lease,
+            control_timeout: config.control_timeout,
+            tables: Mutex::new(None),
+        };
+        if !store.connections.read_only {
+            store.migrate().await?;
+        }
+        Ok(store)
+    }
+
+    fn bound(&self) -> Bound {
+        Bound::new(None, self.control_timeout)
+    }
+
+    fn cached_tables(&self) -> Option<Vec<Arc<Table>>> {
+        let cache = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = cache
+            .as_ref()
+            .filter(|it| it.read_at.elapsed() < TABLES_AGE_MAX);
+        fresh.map(|cached| cached.tables.clone())
+    }
+
+    async fn read_tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
+        on_reader!(self, |connection| async {
+            let mut tables = Vec::new();
+            for name in catalog::table_names(connection).await? {
+                if let Some(table) = catalog::table(connection, &name).await? {
+                    tables.extend(self.allow.apply(table).map(Arc::new));
+                }
+            }
+            Ok(tables)
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
+        if let Some(tables) = self.cached_tables() {
+            return Ok(tables);
+        }
+        let tables = self.read_tables().await?;
+        let cached = CachedTables {
+            read_at: Instant::now(),
+            tables: tables.clone(),
+        };
+        let mut cache = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        *cache = Some(cached);
+        Ok(tables)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError> {
+        on_reader!(self, |connection| async {
+            // A dot may be part of a table's own name.
+            let qualified = name.strip_prefix("main.");
+            for name in qualified.into_iter().chain([name]) {
+                let table = catalog::table(connection, name).await?;
+                if let Some(table) = table.and_then(|table| self.allow.apply(table)) {
+                    return Ok(Some(Arc::new(table)));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn write_method(&self, wanted: Option<WriteMethod>, _table: &Table) -> WriteMethod {
+        match wanted {
+            None | Some(WriteMethod::Copy | WriteMethod::Batch) => WriteMethod::Batch,
+            Some(WriteMethod::Concurrent | WriteMethod::Sequential) => WriteMethod::Sequential,
+        }
+    }
+
+    async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError> {
+        on_writer!(self, |connection| ledger::open(
+            connection, new, mode, self.lease
+        ))
+    }
+
+    async fn write_batch(&self, request: WriteRequest<'_>) -> Result<Receipt, StoreError> {
+        let bound = Bound::new(request.deadline, self.control_timeout);
+        write::write_batch(&self.connections, &request, bound).await
+    }
+
+    async fn end_import(&self, key: SessionKey, outcome: &ImportOutcome) -> Result<(), StoreError> {
+        on_writer!(self, |connection| ledger::end(connection, key, outcome))
+    }
+
+    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError> {
+        on_reader!(self, |connection| ledger::batches::committed(
+            connection, key.import
+        ))
+    }
+
+    async fn heartbeat(
+        &self,
+        sessions: &[(SessionKey, LiveCounters)],
+    ) -> Result<Vec<(SessionKey, Pulse)>, StoreError> {
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        on_writer!(self, |connection| ledger::heartbeat(
+            connection, sessions, self.lease
+        ))
+    }
+
+    async fn import(&self, owner: &str, id: &str) -> Result<Option<ImportRecord>, StoreError> {
+        on_reader!(self, |connection| async {
+            let found = ledger::records::one(connection, owner, id).await?;
+            Ok(found.map(|(_, record)| record))
+        })
+    }
+
+    async fn imports(
+        &self,
+        owner: &str,
+        filter: &ImportFilter,
+    ) -> Result<Vec<(i64, ImportRecord)>, StoreError> {
+        on_reader!(self, |connection| ledger::records::list(
+            connection, owner, filter
+        ))
+    }
+
+    async fn request_cancel(
+        &self,
+        owner: &str,
+        id: &str,
+        reason: &str,
+    ) -> Result<Option<ImportRecord>, StoreError> {
+        on_writer!(self, |connection| ledger::request_cancel(
+            connection,
+            owner,
+            id,
+            reason,
+            &self.server
+        ))
+    }
+
+    async fn rejected_rows(
+        &self,
+        owner: &str,
+        id: &str,
+        code: Option<RowErrorCode>,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Option<RejectedPage>, StoreError> {
+        on_reader!(self, |connection| async {
+            let Some((import, _)) = ledger::records::one(connection, owner, id).await? else {
+                return Ok(None);
+            };
+            let page = ledger::rejects::page(connection, import, code, after, limit).await?;
+            Ok(Some(page))
+        })
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        on_writer!(self, |connection| migrate::migrate(connection))
+    }
+
+    async fn ready(&self) -> Result<bool, StoreError> {
+        on_reader!(self, |connection| migrate::is_current(connection))
+    }
+
+    fn writers(&self) -> Writers {
+        Writers {
+            total: 1,
+            per_import: 1,
+        }
+    }
+
+    async fn close(&self, bound: Duration) {
+        self.connections.close(bound).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! One transaction on one connection of a pool.
+//!
+//! In: statements. Out: rows. A connection goes back to its pool only after COMMIT or ROLLBACK
+//! was answered; in every other case, a dropped future included, it is detached and its socket
+//! closed. A dropped COPY or statement would otherwise come back desynchronised, and
+//! a dropped [`sqlx::Transaction`] only queues its ROLLBACK behind it. The server notices the closed
+//! socket within `client_connection_check_interval` and rolls back.
+//!
+//! Statements without parameters go as simple queries; those with parameters are unnamed and run
+//! inside the explicit transaction that this type is, so that a transaction-pooling PgBouncer may
+//! stand in between.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgPool, PgRow};
+use sqlx::{Executor, Postgres};
+
+/// An open transaction.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// `None` once the transaction has ended.
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+/// What a transaction may take, as the database itself enforces it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For each statement.
+    pub(super) statement: Duration,
+    /// The server has `client_connection_check_interval` (PostgreSQL 14 and newer).
+    pub(super) checks_client: bool,
+}
+
+impl Limits {
+    /// `BEGIN` with the limits, to be followed by more statements of the same simple query.
+    pub(super) fn begin(self) -> String {
+        let statement_ms = self.statement.as_millis().max(1);
+        let check = if self.checks_client {
+            "SET LOCAL client_connection_check_interval = 500; "
+        } else {
+            ""
+        };
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {statement_ms}; \
+             SET LOCAL idle_in_transaction_session_timeout = 10000; {check}"
+        )
+    }
+}
+
+impl Transaction {
+    /// Takes a connection and sends `prologue`, which begins the transaction.
+    pub(super) async fn begin(
+        pool: &PgPool,
+        prologue: &str,
+    ) -> Result<(Transaction, Vec<PgRow>), sqlx::Error> {
+        let mut transaction = Transaction {
+            connection: Some(pool.acquire().await?),
+        };
+        let rows = transaction.simple(prologue).await?;
+        Ok((transaction, rows))
+    }
+
+    /// Sends statements without parameters and returns the rows of all of them.
+    pub(super) async fn simple(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.connection().fetch_all(sqlx::raw_sql(sql)).await
+    }
+
+    /// Sends one statement with parameters and returns its rows.
+    pub(super) async fn fetch(
+        &mut self,
+        sql: &str,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let query = sqlx::query_with(sql, arguments).persistent(false);
+        self.connection().fetch_all(query).await
+    }
+
+    /// Sends one statement with parameters and returns how many rows it touched.
+    pub(super) async fn execute(
+        &mut self,
+        sql: &str,
+        arguments: PgArguments,
+    ) -> Result<u64, sqlx::Error> {
+        let query = sqlx::query_with(sql, arguments).persistent(false);
+        let done = self.connection().execute(query).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Begins `COPY ... FROM STDIN`.
+    pub(super) async fn copy_in(
+        &mut self,
+        sql: &str,
+    ) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
+        self.connection().copy_in_raw(sql).await
+    }
+
+    /// Commits; the connection goes back to its pool.
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.end_with("COMMIT").await
+    }
+
+    /// Rolls back; the connection goes back to its pool.
+    pub(super) async fn rollback(self) -> Result<(), sqlx::Error> {
+        self.end_with("ROLLBACK").await
+    }
+
+    /// Sends statements of which the last one ends the transaction.
+    pub(super) async fn end_with(mut self, sql: &str) -> Result<(), sqlx::Error> {
+        self.simple(sql).await?;
+        self.ended();
+        Ok(())
+    }
+
+    /// The transaction has ended by a statement that was answered.
+    pub(super) fn ended(mut self) {
+        drop(self.connection.take());
+    }
+
+    /// Rolls back and begins anew on the same connection.
+    pub(super) async fn restart(&mut self, prologue: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.simple("ROLLBACK").await?;
+        self.simple(prologue).await
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        self.connection
+            .as_mut()
+            .expect("the methods that end a transaction consume it")
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Dropping the detached connection closes its socket.
+            drop(connection.detach());
+        }
+    }
+}

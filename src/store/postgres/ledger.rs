@@ -1,0 +1,380 @@
+//! The ledger: who holds an import, what became of it.
+//!
+//! In: a session's claims and ends, other replicas' questions. Out: holds, records, pulses. All
+//! of it on the control pool, in short transactions; `imports` is written at takeover and at the end
+//! only, what changes meanwhile is in `sessions`. Times are the database's.
+//!
+//! [`open`] begins, takes over or replays; [`record`] reads; here are the rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgArguments, PgPool};
+
+use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
+use crate::model::reject::RowErrorCode;
+use crate::model::stats::RowCounts;
+use crate::store::{LiveCounters, Pulse, RejectedPage, SessionKey, StoreError};
+
+use super::arguments::{self, bigint, number};
+use super::checkpoint;
+use super::connection::{Limits, Transaction};
+use super::error;
+
+pub(super) mod fold;
+pub(super) mod open;
+pub(super) mod record;
+
+/// How long a result can be replayed after the import has ended.
+const IMPORT_DAYS: u32 = 90;
+
+/// How long rejected values are kept after the import has ended.
+const REJECTS_DAYS: u32 = 7;
+
+/// Attempts at taking an import over while others do the same.
+const TAKEOVERS_MAX: usize = 3;
+
+/// What ledger operations need of the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ledger<'a> {
+    /// Control pool.
+    pub(super) pool: &'a PgPool,
+    /// Of its transactions.
+    pub(super) limits: Limits,
+    /// For how long a session holds its import without a heartbeat.
+    pub(super) lease: Duration,
+    /// Name of this server.
+    pub(super) server: &'a str,
+}
+
+impl Ledger<'_> {
+    async fn begin(self) -> Result<Transaction, sqlx::Error> {
+        let (transaction, _) = Transaction::begin(self.pool, &self.limits.begin()).await?;
+        Ok(transaction)
+    }
+
+    /// The end of a lease that begins now, as SQL.
+    fn lease_sql(self) -> String {
+        format!(
+            "clock_timestamp() + interval '{} milliseconds'",
+            self.lease.as_millis()
+        )
+    }
+}
+
+/// Ends a session; see [`crate::store::Store::end_import`].
+pub(super) async fn end_import(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    outcome: &ImportOutcome,
+) -> Result<(), StoreError> {
+    let ended = end(ledger, key, outcome).await.map_err(error::of_ledger)?;
+    if ended {
+        Ok(())
+    } else {
+        Err(StoreError::Fenced)
+    }
+}
+
+async fn end(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    outcome: &ImportOutcome,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = ledger.begin().await?;
+    let sql = "SELECT FROM rowlift.imports i WHERE i.id = $1 AND i.epoch = $2 AND NOT EXISTS \
+        (SELECT FROM rowlift.sessions s WHERE s.import = i.id AND s.epoch > $2) FOR NO KEY UPDATE OF i";
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, key.import);
+    arguments::add(&mut parameters, bigint(key.epoch));
+    if transaction.fetch(sql, parameters).await?.is_empty() {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    store_end(&mut transaction, key.import, outcome).await?;
+    if !outcome.state.is_terminal() {
+        let mut parameters = PgArguments::default();
+        arguments::add(&mut parameters, key.import);
+        arguments::add(&mut parameters, bigint(key.epoch));
+        arguments::add(&mut parameters, bigint(outcome.stats.received_bytes));
+        arguments::add(&mut parameters, bigint(outcome.stats.received_rows));
+        arguments::add(&mut parameters, bigint(outcome.stats.retries));
+        // Given up for good: a heartbeat that is on its way does not renew it.
+        let sql = "UPDATE rowlift.sessions SET lease_until = '-infinity', \
+            received_bytes = $3, received_rows = $4, retries = $5 \
+            WHERE import = $1 AND epoch = $2";
+        transaction.execute(sql, parameters).await?;
+    }
+    fold::fold(&mut transaction, key.import).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Writes state and outcome of an import whose row the transaction has locked.
+async fn store_end(
+    transaction: &mut Transaction,
+    import: i64,
+    outcome: &ImportOutcome,
+) -> Result<(), sqlx::Error> {
+    let terminal = outcome.state.is_terminal();
+    let stored = terminal.then(|| json(outcome));
+    let failure = outcome.failure.as_ref().map(json);
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, import);
+    arguments::add(&mut parameters, i16::from(outcome.state.number()));
+    arguments::add(&mut parameters, stored);
+    arguments::add(&mut parameters, failure);
+    arguments::add(&mut parameters, i16::from(outcome.write_method.number()));
+    let times = if terminal {
+        format!(
+            ", end_time = clock_timestamp(), \
+             expire_time = clock_timestamp() + interval '{IMPORT_DAYS} days', \
+             rejects_expire_time = clock_timestamp() + interval '{REJECTS_DAYS} days'"
+        )
+    } else {
+        String::new()
+    };
+    let sql = format!(
+        "UPDATE rowlift.imports SET state = $2, outcome = $3, failure = $4, write_method = $5, \
+         update_time = clock_timestamp(){times} WHERE id = $1"
+    );
+    transaction.execute(&sql, parameters).await?;
+    if terminal {
+        let sql = format!("DELETE FROM rowlift.sessions WHERE import = {import}");
+        transaction.simple(&sql).await?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("outcomes and failures have text keys")
+}
+
+/// Counts and watermark; see [`crate::store::Store::committed`].
+pub(super) async fn committed(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+) -> Result<(RowCounts, u64), StoreError> {
+    let read = async {
+        let mut transaction = ledger.begin().await?;
+        let progress = record::progress(&mut transaction, key.import).await?;
+        transaction.commit().await?;
+        Ok((progress.counts, progress.watermark))
+    };
+    read.await.map_err(error::of_ledger)
+}
+
+/// Renews leases; see [`crate::store::Store::heartbeat`].
+pub(super) async fn heartbeat(
+    ledger: Ledger<'_>,
+    sessions: &[(SessionKey, LiveCounters)],
+) -> Result<Vec<(SessionKey, Pulse)>, StoreError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = renew(ledger, sessions).await.map_err(error::of_ledger)?;
+    let pulses = sessions.iter().map(|(key, _)| {
+        let pulse = match held.get(&(key.import, key.epoch)) {
+            None => Pulse::Fenced,
+            Some(true) => Pulse::CancelRequested,
+            Some(false) => Pulse::Held,
+        };
+        (*key, pulse)
+    });
+    Ok(pulses.collect())
+}
+
+/// Sessions that still hold their imports, and whether each was asked to cancel.
+async fn renew(
+    ledger: Ledger<'_>,
+    sessions: &[(SessionKey, LiveCounters)],
+) -> Result<BTreeMap<(i64, u64), bool>, sqlx::Error> {
+    let column = |value: &dyn Fn(&(SessionKey, LiveCounters)) -> i64| -> Vec<i64> {
+        sessions.iter().map(value).collect()
+    };
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, column(&|(key, _)| key.import));
+    arguments::add(&mut parameters, column(&|(key, _)| bigint(key.epoch)));
+    arguments::add(
+        &mut parameters,
+        column(&|(_, live)| bigint(live.received_bytes)),
+    );
+    arguments::add(
+        &mut parameters,
+        column(&|(_, live)| bigint(live.received_rows)),
+    );
+    arguments::add(
+        &mut parameters,
+        column(&|(_, live)| i64::from(live.phase.number())),
+    );
+    arguments::add(&mut parameters, column(&|(_, live)| bigint(live.retries)));
+    let sql = format!(
+        "UPDATE rowlift.sessions s SET lease_until = {lease}, received_bytes = h.bytes, \
+         received_rows = h.rows, phase = h.phase::smallint, retries = h.retries \
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
+         $6::bigint[]) AS h(import, epoch, bytes, rows, phase, retries) \
+         WHERE s.import = h.import AND s.epoch = h.epoch AND s.lease_until > '-infinity' \
+         AND NOT EXISTS (SELECT \
+         FROM rowlift.sessions n WHERE n.import = s.import AND n.epoch > s.epoch) \
+         RETURNING s.import, s.epoch, s.cancel_requested_at IS NOT NULL",
+        lease = ledger.lease_sql()
+    );
+    let mut transaction = ledger.begin().await?;
+    let rows = transaction.fetch(&sql, parameters).await?;
+    transaction.commit().await?;
+    let mut held = BTreeMap::new();
+    for row in rows {
+        let epoch: i64 = row.try_get(1)?;
+        held.insert((row.try_get(0)?, number(epoch)), row.try_get(2)?);
+    }
+    Ok(held)
+}
+
+/// Cancels; see [`crate::store::Store::request_cancel`].
+pub(super) async fn request_cancel(
+    ledger: Ledger<'_>,
+    owner: &str,
+    id: &str,
+    reason: &str,
+) -> Result<Option<ImportRecord>, StoreError> {
+    for _ in 0..TAKEOVERS_MAX {
+        let Some(stored) = record::find(ledger, owner, id).await? else {
+            return Ok(None);
+        };
+        if stored.record.state.is_terminal() {
+            return Ok(Some(stored.record));
+        }
+        let done = if stored.live {
+            ask_to_cancel(ledger, &stored, reason)
+                .await
+                .map_err(error::of_ledger)?
+        } else {
+            cancel_now(ledger, &stored, reason).await?
+        };
+        if done {
+            let stored = record::find(ledger, owner, id).await?;
+            return Ok(stored.map(|stored| stored.record));
+        }
+    }
+    Err(error::lost(
+        "the import changes hands too often to be cancelled",
+    ))
+}
+
+/// Leaves the request for the session to find; `false` if it is not the newest any more.
+async fn ask_to_cancel(
+    ledger: Ledger<'_>,
+    stored: &record::Stored,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, stored.id);
+    arguments::add(&mut parameters, bigint(stored.newest_epoch));
+    arguments::add(&mut parameters, reason.replace('\0', "\u{fffd}"));
+    let sql = "UPDATE rowlift.sessions SET \
+        cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), \
+        cancel_reason = coalesce(cancel_reason, $3) WHERE import = $1 AND epoch = $2";
+    let mut transaction = ledger.begin().await?;
+    let n_updated = transaction.execute(sql, parameters).await?;
+    transaction.commit().await?;
+    Ok(n_updated == 1)
+}
+
+/// Takes an import over that nobody holds and ends it; `false` if somebody else was first.
+async fn cancel_now(
+    ledger: Ledger<'_>,
+    stored: &record::Stored,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    let epoch = stored.newest_epoch + 1;
+    let claimed = open::claim(ledger, stored.id, epoch).await;
+    if !claimed.map_err(error::of_ledger)? {
+        return Ok(false);
+    }
+    let end = async {
+        let mut transaction = ledger.begin().await?;
+        let mut parameters = PgArguments::default();
+        arguments::add(&mut parameters, stored.id);
+        arguments::add(&mut parameters, bigint(epoch));
+        // Waits for batches of the former session that are in flight.
+        let sql = "UPDATE rowlift.imports SET epoch = $2 WHERE id = $1 AND epoch < $2 \
+            AND state NOT IN (5, 6, 7)";
+        if transaction.execute(sql, parameters).await? == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        let progress = record::progress(&mut transaction, stored.id).await?;
+        let rejected_by_code = record::rejected_by_code(&mut transaction, stored.id).await?;
+        let mut stats = stored.record.stats;
+        stats.rows = progress.counts;
+        stats.batches = progress.n_batches;
+        stats.received_rows = stats.received_rows.max(stats.rows.total());
+        let outcome = ImportOutcome {
+            state: ImportState::Cancelled,
+            stats,
+            committed_offset: progress.watermark,
+            failure: Some(Failure::new(Reason::CancelledByRequest, reason)),
+            rejected_by_code,
+            write_method: stored.record.write_method,
+            file_sha256: Vec::new(),
+            duplicate_of_import_id: String::new(),
+            validate_only: stored.record.validate_only,
+        };
+        store_end(&mut transaction, stored.id, &outcome).await?;
+        fold::fold(&mut transaction, stored.id).await?;
+        transaction.commit().await?;
+        Ok(true)
+    };
+    end.await.map_err(error::of_ledger)
+}
+
+/// A page of rejected rows; see [`crate::store::Store::rejected_rows`].
+pub(super) async fn rejected_rows(
+    ledger: Ledger<'_>,
+    owner: &str,
+    id: &str,
+    code: Option<RowErrorCode>,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Option<RejectedPage>, StoreError> {
+    let Some(stored) = record::find(ledger, owner, id).await? else {
+        return Ok(None);
+    };
+    let read = async {
+        let filter = match code {
+            Some(code) => format!(" AND {}::smallint = ANY (codes)", code.number()),
+            None => String::new(),
+        };
+        let import = stored.id;
+        let after = after.map_or(-1, bigint);
+        let beyond = i64::from(limit) + 1;
+        let mut transaction = ledger.begin().await?;
+        let sql =
+            format!("SELECT count(*) FROM rowlift.rejected_rows WHERE import = {import}{filter}");
+        let rows = transaction.simple(&sql).await?;
+        let total: i64 = match rows.first() {
+            Some(row) => row.try_get(0)?,
+            None => 0,
+        };
+        let sql = format!(
+            "SELECT detail FROM rowlift.rejected_rows WHERE import = {import} \
+             AND ordinal > {after}{filter} ORDER BY ordinal LIMIT {beyond}"
+        );
+        let rows = transaction.simple(&sql).await?;
+        transaction.commit().await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        let page: Result<Vec<_>, sqlx::Error> = rows
+            .iter()
+            .take(limit)
+            .map(|row| checkpoint::rejected_row(row, 0))
+            .collect();
+        Ok(RejectedPage {
+            rows: page?,
+            total: number(total),
+            more,
+        })
+    };
+    read.await.map(Some).map_err(error::of_ledger)
+}

@@ -1,0 +1,270 @@
+//! Beginning, taking over and replaying imports.
+//!
+//! In: a [`NewImport`]. Out: a hold with what earlier sessions committed, or the stored outcome.
+//!
+//! A takeover is two transactions. The first inserts the next epoch into `sessions`; its primary
+//! key decides among rivals, and from its COMMIT on no batch of an older session begins. The
+//! second updates `imports`, which waits for the batches in flight; what it reads afterwards is
+//! all that the older sessions ever commit.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgArguments, PgRow};
+
+use crate::model::import::{Failure, ImportState, NewImport, Reason};
+use crate::model::stats::RowCounts;
+use crate::store::{OpenImport, OpenMode, Opened, SessionKey, StoreError};
+
+use super::super::arguments::{self, bigint};
+use super::super::connection::Transaction;
+use super::super::error;
+use super::record::{self, Stored};
+use super::{Ledger, TAKEOVERS_MAX, fold};
+
+/// Begins, takes over or replays; see [`crate::store::Store::open_import`].
+pub(in super::super) async fn open_import(
+    ledger: Ledger<'_>,
+    new: &NewImport,
+    mode: OpenMode,
+) -> Result<Opened, StoreError> {
+    for _ in 0..TAKEOVERS_MAX {
+        if let Some(open) = begin_new(ledger, new).await.map_err(error::of_ledger)? {
+            return Ok(Opened::Running(open));
+        }
+        let Some(stored) = record::find(ledger, &new.owner, &new.import_id).await? else {
+            continue;
+        };
+        let takeover = match decide(new, mode, &stored)? {
+            Decision::Replay => return Ok(Opened::Ended(Box::new(stored.record))),
+            Decision::TakeOver(takeover) => takeover,
+        };
+        let epoch = stored.newest_epoch + 1;
+        let claimed = claim(ledger, stored.id, epoch).await;
+        if !claimed.map_err(error::of_ledger)? {
+            return Err(busy(&stored));
+        }
+        let key = SessionKey {
+            import: stored.id,
+            epoch,
+        };
+        let taken = take_over(ledger, new, key, takeover).await;
+        if let Some(open) = taken.map_err(error::of_ledger)? {
+            return Ok(Opened::Running(open));
+        }
+        // It ended, or was taken over again, while this session waited: look anew.
+    }
+    Err(StoreError::Failed(Failure::new(
+        Reason::ImportBusy,
+        "the import changes hands too often",
+    )))
+}
+
+/// What an import that exists calls for.
+enum Decision {
+    Replay,
+    TakeOver(Takeover),
+}
+
+/// What becomes of what earlier sessions left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takeover {
+    /// It stays.
+    Continue,
+    /// It is forgotten: the import had failed without a decided row.
+    Anew,
+}
+
+fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, StoreError> {
+    let state = stored.record.state;
+    let undecided = state == ImportState::Failed && stored.n_batches == 0;
+    if undecided && mode == OpenMode::Begin {
+        return Ok(Decision::TakeOver(Takeover::Anew));
+    }
+    if stored.fingerprint != new.fingerprint {
+        return Err(StoreError::Failed(Failure::new(
+            Reason::IdConflict,
+            "another import has this import_id: its table, source or options differ",
+        )));
+    }
+    if state.is_terminal() {
+        return Ok(Decision::Replay);
+    }
+    match mode {
+        OpenMode::Resume => Ok(Decision::TakeOver(Takeover::Continue)),
+        OpenMode::Begin if stored.live => Err(busy(stored)),
+        OpenMode::Begin => Err(StoreError::Failed(
+            Failure::new(
+                Reason::WrongState,
+                "the import is suspended: resume it to continue",
+            )
+            .with("committed_offset", stored.record.committed_offset),
+        )),
+    }
+}
+
+fn busy(stored: &Stored) -> StoreError {
+    StoreError::Failed(
+        Failure::new(Reason::ImportBusy, "another session holds the import")
+            .with("committed_offset", stored.record.committed_offset),
+    )
+}
+
+/// Stores a new import with its first session; `None` if the id is taken.
+async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
+    const SQL: &str = "INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
+        table_name, fingerprint, file_name, labels, validate_only, write_method, server) \
+        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10) \
+        ON CONFLICT (owner, import_id) DO NOTHING \
+        RETURNING id, floor(extract(epoch FROM create_time) * 1000)::int8";
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, new.owner.as_str());
+    arguments::add(&mut parameters, new.import_id.as_str());
+    arguments::add(&mut parameters, new.tenant.as_str());
+    add_description(&mut parameters, new);
+    let mut transaction = ledger.begin().await?;
+    let rows = transaction.fetch(SQL, parameters).await?;
+    let Some(row) = rows.first() else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let import: i64 = row.try_get(0)?;
+    let create_time_ms = row.try_get(1)?;
+    insert_session(&mut transaction, ledger, import, 1).await?;
+    transaction.commit().await?;
+    Ok(Some(OpenImport {
+        key: SessionKey { import, epoch: 1 },
+        resumed: false,
+        committed_offset: 0,
+        committed_ranges: Vec::new(),
+        counts: RowCounts::default(),
+        committed_position: None,
+        create_time_ms,
+    }))
+}
+
+/// Table, fingerprint, file name, labels, validate_only, write method, server.
+fn add_description(parameters: &mut PgArguments, new: &NewImport) {
+    let labels = serde_json::to_string(&new.labels).expect("labels are text");
+    arguments::add(parameters, new.table.as_str());
+    arguments::add(parameters, new.fingerprint.to_vec());
+    // For display only.
+    arguments::add(parameters, new.file_name.replace('\0', "\u{fffd}"));
+    arguments::add(parameters, labels);
+    arguments::add(parameters, new.validate_only);
+    arguments::add(parameters, i16::from(new.write_method.number()));
+    arguments::add(parameters, new.server.as_str());
+}
+
+/// Inserts a session; what the one before it received, and a cancel request that it has not
+/// obeyed, carry over.
+async fn insert_session(
+    transaction: &mut Transaction,
+    ledger: Ledger<'_>,
+    import: i64,
+    epoch: u64,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO rowlift.sessions (import, epoch, server, lease_until, cancel_requested_at, \
+         cancel_reason, received_bytes, received_rows) \
+         SELECT $1, $2, $3, {lease}, o.cancel_requested_at, o.cancel_reason, \
+         coalesce(o.received_bytes, 0), coalesce(o.received_rows, 0) FROM (SELECT) AS one \
+         LEFT JOIN LATERAL (SELECT * FROM rowlift.sessions s WHERE s.import = $1 \
+         ORDER BY s.epoch DESC LIMIT 1) AS o ON true",
+        lease = ledger.lease_sql()
+    );
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, import);
+    arguments::add(&mut parameters, bigint(epoch));
+    arguments::add(&mut parameters, ledger.server);
+    transaction.execute(&sql, parameters).await?;
+    Ok(())
+}
+
+/// The first half of a takeover; `false` if somebody else has the epoch.
+pub(super) async fn claim(
+    ledger: Ledger<'_>,
+    import: i64,
+    epoch: u64,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = ledger.begin().await?;
+    match insert_session(&mut transaction, ledger, import, epoch).await {
+        Ok(()) => {
+            transaction.commit().await?;
+            Ok(true)
+        }
+        Err(error) if error::is_unique_violation(&error) => {
+            transaction.rollback().await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The second half; `None` if the import ended or was taken over meanwhile.
+async fn take_over(
+    ledger: Ledger<'_>,
+    new: &NewImport,
+    key: SessionKey,
+    takeover: Takeover,
+) -> Result<Option<OpenImport>, sqlx::Error> {
+    let mut transaction = ledger.begin().await?;
+    // Continued, the labels stay those of the first request.
+    let (states, labels, reset) = match takeover {
+        Takeover::Continue => ("NOT IN (5, 6, 7)", "coalesce(labels, $6::text::jsonb)", ""),
+        Takeover::Anew => (
+            "= 6",
+            "$6::text::jsonb",
+            ", outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
+             create_time = clock_timestamp()",
+        ),
+    };
+    let sql = format!(
+        "UPDATE rowlift.imports SET epoch = $2, state = 2, table_name = $3, fingerprint = $4, \
+         file_name = $5, labels = {labels}, validate_only = $7, write_method = $8, server = $9, \
+         failure = NULL, update_time = clock_timestamp(){reset} \
+         WHERE id = $1 AND epoch < $2 AND state {states} \
+         RETURNING floor(extract(epoch FROM create_time) * 1000)::int8"
+    );
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, key.import);
+    arguments::add(&mut parameters, bigint(key.epoch));
+    add_description(&mut parameters, new);
+    let rows = transaction.fetch(&sql, parameters).await?;
+    let Some(row) = rows.first() else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let open = read_open(&mut transaction, key, takeover, row).await?;
+    transaction.commit().await?;
+    Ok(Some(open))
+}
+
+async fn read_open(
+    transaction: &mut Transaction,
+    key: SessionKey,
+    takeover: Takeover,
+    updated: &PgRow,
+) -> Result<OpenImport, sqlx::Error> {
+    let SessionKey { import, epoch } = key;
+    let mut tidy = format!(
+        "DELETE FROM rowlift.sessions WHERE import = {import} AND epoch < {}",
+        bigint(epoch)
+    );
+    if takeover == Takeover::Anew {
+        let rejects = format!("; DELETE FROM rowlift.rejected_rows WHERE import = {import}");
+        tidy.push_str(&rejects);
+    }
+    transaction.simple(&tidy).await?;
+    fold::fold(transaction, import).await?;
+    let progress = record::progress(transaction, import).await?;
+    let above = record::ranges_above(transaction, import, progress.watermark).await?;
+    let (committed_ranges, committed_position) = above;
+    Ok(OpenImport {
+        key,
+        resumed: takeover == Takeover::Continue,
+        committed_offset: progress.watermark,
+        committed_ranges,
+        counts: progress.counts,
+        committed_position,
+        create_time_ms: updated.try_get(0)?,
+    })
+}

@@ -1,0 +1,333 @@
+//! One batch, one transaction: fence, rows, rejected rows, range, COMMIT.
+//!
+//! In: a [`WriteRequest`]. Out: a [`Receipt`]. A clean batch takes four round trips: the begin with
+//! its fence and savepoint, COPY and its data, and the range with COMMIT.
+//!
+//! ```text
+//! BEGIN, limits, fence, savepoint ─┬─ no row: Fenced
+//!                                  ├─ range is in: its receipt
+//!                                  └─ rows ─┬─ clean ───────────────▶ range, COMMIT
+//!                                           └─ refused ─▶ isolate ─▶ range, rejects,
+//!                                                         reserve ─▶ COMMIT
+//!                                                           └─ overdrawn ─▶ ROLLBACK, store the
+//!                                                              first rejects ─▶ RejectLimit
+//! ```
+//!
+//! Bounded by the request's deadline, else by [`BATCH_TIME_MAX`]; each statement by
+//! [`STATEMENT_TIME_MAX`] in the database itself. A dropped future closes the connection.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgArguments;
+
+use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
+use crate::model::import::{Failure, Reason};
+use crate::model::reject::RejectedRow;
+use crate::model::stats::RowCounts;
+use crate::store::{StoreError, WriteRequest};
+
+use super::checkpoint::{self, Fence};
+use super::connection::{Limits, Transaction};
+use super::error::{self, Trouble};
+use super::isolate::{Isolated, NotWritten, RowWriter, check_constraints, undo};
+use super::{PgStore, arguments};
+
+/// No statement of a batch runs longer.
+const STATEMENT_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// A batch without a deadline is given up after this time: its connection hangs.
+const BATCH_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// SQLSTATE of a statement that was stopped, by us or by an administrator.
+const QUERY_CANCELED: &str = "57014";
+
+/// Writes the batch; see [`crate::store::Store::write_batch`].
+pub(super) async fn write_batch(
+    store: &PgStore,
+    request: WriteRequest<'_>,
+) -> Result<Receipt, StoreError> {
+    let now = Instant::now();
+    let left = match request.deadline {
+        Some(deadline) => deadline.saturating_duration_since(now),
+        None => BATCH_TIME_MAX,
+    };
+    if left.is_zero() {
+        return Err(StoreError::Deadline);
+    }
+    let statement = left.min(STATEMENT_TIME_MAX);
+    let outcome = tokio::time::timeout(left, attempt(store, request, statement)).await;
+    let is_deadline = request.deadline.is_some();
+    match outcome {
+        Err(_) if is_deadline => Err(StoreError::Deadline),
+        Err(_) => Err(error::lost("the database took too long over a batch")),
+        Ok(Err(StoreError::Transient { sql_state, .. }))
+            if is_deadline && sql_state == QUERY_CANCELED && statement == left =>
+        {
+            Err(StoreError::Deadline)
+        }
+        Ok(result) => result,
+    }
+}
+
+async fn attempt(
+    store: &PgStore,
+    request: WriteRequest<'_>,
+    statement: Duration,
+) -> Result<Receipt, StoreError> {
+    let limits = Limits {
+        statement,
+        checks_client: store.checks_client().await?,
+    };
+    let fence = checkpoint::fence(request.key, request.batch.range.start);
+    let prologue = format!("{}{fence}; SAVEPOINT rowlift_rows", limits.begin());
+    let begun = Transaction::begin(&store.writers, &prologue).await;
+    let (mut transaction, rows) = begun.map_err(error::of_ledger)?;
+    match checkpoint::passed(&rows, request.batch).map_err(error::of_ledger)? {
+        Fence::Open => {}
+        Fence::Closed => {
+            transaction.rollback().await.map_err(error::of_ledger)?;
+            return Err(StoreError::Fenced);
+        }
+        Fence::Repeated => return repeated(transaction, request).await,
+    }
+    if !request.settings.is_empty() {
+        apply_settings(&mut transaction, request).await?;
+    }
+
+    let mut writer = RowWriter::new(request);
+    let all: Vec<usize> = (0..request.batch.rows.n_rows()).collect();
+    let mut failed = None;
+    if !request.probe_first {
+        match writer.write(&mut transaction, &all).await {
+            Ok(()) if request.batch.rejected.is_empty() => {
+                match commit_clean(&mut transaction, request).await? {
+                    CleanEnd::Committed(receipt) => {
+                        transaction.ended();
+                        return Ok(receipt);
+                    }
+                    CleanEnd::Repeated => {
+                        return repeated_after(transaction, request, &prologue).await;
+                    }
+                    CleanEnd::Refused(refused) => failed = Some(refused),
+                }
+            }
+            Ok(()) => failed = check_constraints(&mut transaction).await.err(),
+            Err(NotWritten::Fatal(fatal)) => return Err(fatal),
+            Err(refused) => failed = Some(refused),
+        }
+    }
+    let isolated = if request.probe_first || failed.is_some() {
+        undo(&mut transaction).await?;
+        writer.isolate(&mut transaction, failed).await?
+    } else {
+        Isolated::none()
+    };
+    commit_with_rejects(transaction, request, &isolated, &prologue).await
+}
+
+/// How the last statements of a batch without rejects ended.
+enum CleanEnd {
+    Committed(Receipt),
+    /// Another attempt at the batch committed it.
+    Repeated,
+    /// A deferred constraint failed.
+    Refused(NotWritten),
+}
+
+/// Constraints, range and COMMIT of a batch without rejects, in one round trip.
+async fn commit_clean(
+    transaction: &mut Transaction,
+    request: WriteRequest<'_>,
+) -> Result<CleanEnd, StoreError> {
+    let batch = request.batch;
+    let counts = RowCounts {
+        inserted: batch.rows.n_rows() as u64,
+        blank: batch.n_blank(),
+        ..RowCounts::default()
+    };
+    let range = checkpoint::insert_range(request.key, batch, counts);
+    let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
+    let Err(error) = transaction.simple(&sql).await else {
+        return Ok(CleanEnd::Committed(Receipt {
+            range: batch.range.clone(),
+            counts,
+            rejected: Vec::new(),
+            retries: 0,
+        }));
+    };
+    let is_conflict = error::is_unique_violation(&error);
+    match error::while_writing(error) {
+        Trouble::Refused(refusal) if refusal.concerns("rowlift", "import_batches") => {
+            if is_conflict {
+                return Ok(CleanEnd::Repeated);
+            }
+            Err(StoreError::Failed(Failure::new(
+                Reason::Internal,
+                "the ledger refused a batch's range",
+            )))
+        }
+        Trouble::Refused(refusal) => Ok(CleanEnd::Refused(NotWritten::Refused(refusal, None))),
+        Trouble::Fatal(fatal) => Err(fatal),
+    }
+}
+
+/// Range, rejects, reservation and COMMIT.
+async fn commit_with_rejects(
+    mut transaction: Transaction,
+    request: WriteRequest<'_>,
+    isolated: &Isolated,
+    prologue: &str,
+) -> Result<Receipt, StoreError> {
+    let batch = request.batch;
+    let rejected = merge_rejects(request, isolated);
+    let counts = RowCounts {
+        inserted: (batch.rows.n_rows() - isolated.rejected.len()) as u64,
+        rejected: rejected.len() as u64,
+        blank: batch.n_blank(),
+        ..RowCounts::default()
+    };
+    // Before the reservation: a repeated batch must not reserve its rejects a second time.
+    let range = checkpoint::insert_range(request.key, batch, counts);
+    match transaction.simple(&range).await {
+        Ok(_) => {}
+        Err(error) if error::is_unique_violation(&error) => {
+            return repeated_after(transaction, request, prologue).await;
+        }
+        Err(error) => return Err(error::of_ledger(error)),
+    }
+    let reservation = match request.rejects.reserve(rejected.len() as u64) {
+        Ok(reservation) if !isolated.gave_up => reservation,
+        // Rows were given up because the limit is passed for certain; if the budget thinks
+        // otherwise, the batch must not be taken for complete.
+        Ok(_) => return Err(error::lost("the limit on rejected rows changed meanwhile")),
+        Err(overdrawn) => {
+            return overdraw(transaction, request, prologue, rejected, overdrawn).await;
+        }
+    };
+    checkpoint::insert_rejects(&mut transaction, request.key.import, &rejected)
+        .await
+        .map_err(error::of_ledger)?;
+    transaction.commit().await.map_err(error::of_ledger)?;
+    reservation.keep();
+    Ok(Receipt {
+        range: batch.range.clone(),
+        counts,
+        rejected,
+        retries: 0,
+    })
+}
+
+/// The limit is passed: nothing of the batch stays but the rejected rows up to the one beyond.
+async fn overdraw(
+    mut transaction: Transaction,
+    request: WriteRequest<'_>,
+    prologue: &str,
+    mut rejected: Vec<RejectedRow>,
+    overdrawn: Overdrawn,
+) -> Result<Receipt, StoreError> {
+    let Overdrawn::First { n_recorded } = overdrawn else {
+        transaction.rollback().await.map_err(error::of_ledger)?;
+        return Err(StoreError::RejectLimit {
+            recorded: Vec::new(),
+        });
+    };
+    rejected.truncate(usize::try_from(n_recorded).unwrap_or(usize::MAX));
+    let begun = transaction.restart(prologue).await;
+    let rows = begun.map_err(error::of_ledger)?;
+    if rows.is_empty() {
+        transaction.rollback().await.map_err(error::of_ledger)?;
+        return Err(StoreError::Fenced);
+    }
+    checkpoint::insert_rejects(&mut transaction, request.key.import, &rejected)
+        .await
+        .map_err(error::of_ledger)?;
+    transaction.commit().await.map_err(error::of_ledger)?;
+    Err(StoreError::RejectLimit { recorded: rejected })
+}
+
+/// The batch turned out to be in while it was being written.
+async fn repeated_after(
+    mut transaction: Transaction,
+    request: WriteRequest<'_>,
+    prologue: &str,
+) -> Result<Receipt, StoreError> {
+    let begun = transaction.restart(prologue).await;
+    let rows = begun.map_err(error::of_ledger)?;
+    match checkpoint::passed(&rows, request.batch).map_err(error::of_ledger)? {
+        Fence::Repeated => repeated(transaction, request).await,
+        Fence::Closed => {
+            transaction.rollback().await.map_err(error::of_ledger)?;
+            Err(StoreError::Fenced)
+        }
+        // The range begins where another one does, but is not inside it: cut otherwise.
+        Fence::Open => Err(StoreError::Failed(Failure::new(
+            Reason::Internal,
+            "a committed range overlaps the batch",
+        ))),
+    }
+}
+
+/// The batch is in: its receipt, with its rejects charged to the budget.
+async fn repeated(
+    mut transaction: Transaction,
+    request: WriteRequest<'_>,
+) -> Result<Receipt, StoreError> {
+    let receipt = checkpoint::recall(&mut transaction, request.key, request.batch).await?;
+    transaction.rollback().await.map_err(error::of_ledger)?;
+    match request.rejects.reserve(receipt.counts.rejected) {
+        Ok(reservation) => {
+            RejectReservation::keep(reservation);
+            Ok(receipt)
+        }
+        Err(_) => Err(StoreError::RejectLimit {
+            recorded: Vec::new(),
+        }),
+    }
+}
+
+/// All rejected rows of the batch, the mapping's and the database's, by ordinal.
+fn merge_rejects(request: WriteRequest<'_>, isolated: &Isolated) -> Vec<RejectedRow> {
+    let WriteRequest { plan, batch, .. } = request;
+    let refused = isolated.rejected.iter().map(|(row, violation)| {
+        RejectedRow::from_violation(
+            plan,
+            batch.source_kind,
+            &batch.sheet,
+            batch.source_row(*row),
+            violation,
+        )
+    });
+    let mut rejected: Vec<RejectedRow> = batch.rejected.iter().cloned().chain(refused).collect();
+    rejected.sort_by_key(|row| row.ordinal);
+    rejected
+}
+
+/// Applies the caller's settings for the transaction, before the savepoint that rows go back to.
+async fn apply_settings(
+    transaction: &mut Transaction,
+    request: WriteRequest<'_>,
+) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT pg_catalog.set_config(name, value, true)::text \
+        FROM unnest($1::text[], $2::text[]) AS s(name, value)";
+    let names: Vec<&str> = request.settings.keys().map(String::as_str).collect();
+    let values: Vec<&str> = request.settings.values().map(String::as_str).collect();
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, names);
+    arguments::add(&mut parameters, values);
+    match transaction.fetch(SQL, parameters).await {
+        Ok(_) => {}
+        Err(error) => {
+            let state = error::sql_state(&error).unwrap_or_default().to_owned();
+            return Err(match state.get(..2) {
+                Some("22" | "42") => StoreError::Failed(
+                    Failure::new(Reason::InvalidOption, "the database refused a setting")
+                        .with("sql_state", state),
+                ),
+                _ => error::of_ledger(error),
+            });
+        }
+    }
+    let anew = "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows";
+    transaction.simple(anew).await.map_err(error::of_ledger)?;
+    Ok(())
+}

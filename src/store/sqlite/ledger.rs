@@ -1,0 +1,476 @@
+//! The ledger: who holds an import, and how it ended.
+//!
+//! In: identities and outcomes. Out: [`Opened`], [`Pulse`]s, [`ImportRecord`]s. Every change is
+//! one `BEGIN IMMEDIATE` transaction, so takeovers and batches are in one order; the caller rolls
+//! back where an error is returned. Leases go by the database's clock .
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use self::records::Stored;
+use super::error::internal;
+use super::sql::{execute, fetch_all, fetch_one, fetch_optional, run};
+use crate::model::import::{
+    Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, Reason,
+};
+use crate::model::stats::RowCounts;
+use crate::store::{LiveCounters, OpenImport, OpenMode, Opened, Pulse, SessionKey, StoreError};
+
+pub(super) mod batches;
+pub(super) mod records;
+pub(super) mod rejects;
+
+/// Milliseconds since 1970, by the clock of SQLite.
+macro_rules! now_ms {
+    () => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+}
+pub(super) use now_ms;
+
+/// Days after its end for which an import's id is known.
+const IMPORT_DAYS: i64 = 90;
+/// Days after the end for which rejected rows keep their values.
+const REJECTS_DAYS: i64 = 7;
+
+/// Sessions in one statement of a heartbeat.
+const PULSES_MAX: usize = 1000;
+
+/// A number that SQLite stores; ordinals, counts and epochs stay below 2^63.
+pub(super) fn stored(number: u64) -> i64 {
+    i64::try_from(number).expect("ordinals, counts and epochs are below 2^63")
+}
+
+/// A number as it was stored; the schema keeps them from being negative.
+pub(super) fn number(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or_default()
+}
+
+/// Refuses a session that no longer holds its import.
+pub(super) async fn fence(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+) -> Result<(), StoreError> {
+    let sql = "SELECT 1 FROM rowlift_imports i WHERE i.id = ?1 AND i.epoch = ?2 AND i.state = 2 \
+               AND NOT EXISTS (SELECT 1 FROM rowlift_sessions s \
+                               WHERE s.import = i.id AND s.epoch > ?2)";
+    let query = sqlx::query(sql).bind(key.import).bind(stored(key.epoch));
+    let held = fetch_optional(connection, query).await?;
+    held.map(|_| ()).ok_or(StoreError::Fenced)
+}
+
+/// See [`crate::store::Store::open_import`].
+pub(super) async fn open(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    mode: OpenMode,
+    lease: Duration,
+) -> Result<Opened, StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    let opened = match records::find(connection, &new.owner, &new.import_id).await? {
+        None => Opened::Running(create(connection, new, lease).await?),
+        Some(known) => reopen(connection, new, mode, lease, known).await?,
+    };
+    execute(connection, "COMMIT").await?;
+    Ok(opened)
+}
+
+async fn reopen(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    mode: OpenMode,
+    lease: Duration,
+    known: Stored,
+) -> Result<Opened, StoreError> {
+    let (counts, committed_offset) = batches::committed(connection, known.id).await?;
+    let refuse = |reason, why: &str| {
+        let message = format!("import \"{}\" {why}", super::error::shown(&new.import_id));
+        let failure = Failure::new(reason, message).with("committed_offset", committed_offset);
+        Err(StoreError::Failed(failure))
+    };
+    if known.state == ImportState::Failed && counts.total() == 0 && mode == OpenMode::Begin {
+        return begin_anew(connection, new, lease, known)
+            .await
+            .map(Opened::Running);
+    }
+    if known.fingerprint != new.fingerprint {
+        return refuse(
+            Reason::IdConflict,
+            "exists with another source, table or options",
+        );
+    }
+    if known.state.is_terminal() {
+        let record = records::record(connection, known).await?;
+        return Ok(Opened::Ended(Box::new(record)));
+    }
+    match mode {
+        OpenMode::Resume => {
+            let open = take_over(connection, new, lease, known).await?;
+            Ok(Opened::Running(open))
+        }
+        OpenMode::Begin if known.is_live() => refuse(Reason::ImportBusy, "is running"),
+        OpenMode::Begin => refuse(Reason::WrongState, "is suspended: resume it"),
+    }
+}
+
+async fn create(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    lease: Duration,
+) -> Result<OpenImport, StoreError> {
+    let sql = concat!(
+        "INSERT INTO rowlift_imports (owner, import_id, tenant, target_table, fingerprint, \
+         file_name, labels, validate_only, write_method, epoch, state, create_time_ms, \
+         update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
+         FROM (SELECT ",
+        now_ms!(),
+        " AS now_ms) RETURNING id, create_time_ms"
+    );
+    let query = sqlx::query(sql)
+        .bind(&new.owner)
+        .bind(&new.import_id)
+        .bind(&new.tenant)
+        .bind(&new.table)
+        .bind(new.fingerprint.as_slice())
+        .bind(&new.file_name)
+        .bind(json(&new.labels)?)
+        .bind(new.validate_only)
+        .bind(new.write_method.number());
+    let row = fetch_one(connection, query).await?;
+    let key = SessionKey {
+        import: row.get(0),
+        epoch: 1,
+    };
+    insert_session(connection, key, &new.server, lease, None).await?;
+    Ok(OpenImport {
+        key,
+        resumed: false,
+        committed_offset: 0,
+        committed_ranges: Vec::new(),
+        counts: RowCounts::default(),
+        committed_position: None,
+        create_time_ms: row.get(1),
+    })
+}
+
+/// A FAILED import without a decided row, under its id once more.
+async fn begin_anew(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    lease: Duration,
+    known: Stored,
+) -> Result<OpenImport, StoreError> {
+    let key = next_session(connection, new, lease, &known).await?;
+    rejects::delete_undecided(connection, key.import).await?;
+    let sql = concat!(
+        "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
+         validate_only = ?, create_time_ms = ",
+        now_ms!(),
+        " WHERE id = ? RETURNING create_time_ms"
+    );
+    let query = sqlx::query(sql)
+        .bind(&new.tenant)
+        .bind(&new.table)
+        .bind(new.fingerprint.as_slice())
+        .bind(new.validate_only)
+        .bind(key.import);
+    let row = fetch_one(connection, query).await?;
+    Ok(OpenImport {
+        key,
+        resumed: false,
+        committed_offset: 0,
+        committed_ranges: Vec::new(),
+        counts: RowCounts::default(),
+        committed_position: None,
+        create_time_ms: row.get(0),
+    })
+}
+
+/// The next session of an import that has not ended.
+async fn take_over(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    lease: Duration,
+    known: Stored,
+) -> Result<OpenImport, StoreError> {
+    let key = next_session(connection, new, lease, &known).await?;
+    // Rows beyond a reject limit whose import did not live to fail: they are sent again.
+    rejects::delete_undecided(connection, key.import).await?;
+    let ranges = batches::ranges(connection, key.import).await?;
+    let prefix = batches::prefix(&ranges);
+    let above = &ranges[prefix.n_ranges..];
+    Ok(OpenImport {
+        key,
+        resumed: true,
+        committed_offset: prefix.end,
+        committed_ranges: above.iter().map(|it| it.committed.clone()).collect(),
+        counts: batches::total(&ranges),
+        committed_position: prefix.position,
+        create_time_ms: known.create_time_ms,
+    })
+}
+
+/// Gives an import to a new session: from here on the older ones are fenced.
+async fn next_session(
+    connection: &mut SqliteConnection,
+    new: &NewImport,
+    lease: Duration,
+    known: &Stored,
+) -> Result<SessionKey, StoreError> {
+    let key = SessionKey {
+        import: known.id,
+        epoch: known.session.epoch.max(known.epoch) + 1,
+    };
+    // A request to cancel is for the import, not for the session that did not live to see it.
+    let cancel = known.session.cancel_reason.as_deref();
+    let cancel = cancel.filter(|_| !known.state.is_terminal());
+    insert_session(connection, key, &new.server, lease, cancel).await?;
+    let sql = concat!(
+        "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, labels = ?, \
+         write_method = ?, failure = NULL, outcome = NULL, end_time_ms = NULL, \
+         expire_time_ms = NULL, rejects_expire_time_ms = NULL, update_time_ms = ",
+        now_ms!(),
+        " WHERE id = ?"
+    );
+    let query = sqlx::query(sql)
+        .bind(stored(key.epoch))
+        .bind(&new.file_name)
+        .bind(json(&new.labels)?)
+        .bind(new.write_method.number())
+        .bind(key.import);
+    run(connection, query).await?;
+    Ok(key)
+}
+
+async fn insert_session(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    server: &str,
+    lease: Duration,
+    cancel_reason: Option<&str>,
+) -> Result<(), StoreError> {
+    let sql = concat!(
+        "INSERT INTO rowlift_sessions (import, epoch, server, begin_time_ms, lease_until_ms, \
+         cancel_reason) SELECT ?, ?, ?, now_ms, now_ms + ?, ? FROM (SELECT ",
+        now_ms!(),
+        " AS now_ms)"
+    );
+    let query = sqlx::query(sql)
+        .bind(key.import)
+        .bind(stored(key.epoch))
+        .bind(server)
+        .bind(lease_ms(lease))
+        .bind(cancel_reason);
+    run(connection, query).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::end_import`]. A repeat by the same session changes nothing.
+pub(super) async fn end(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    outcome: &ImportOutcome,
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    let sql = "SELECT 1 FROM rowlift_imports WHERE id = ? AND epoch = ? AND state = ?";
+    let query = sqlx::query(sql)
+        .bind(key.import)
+        .bind(stored(key.epoch))
+        .bind(outcome.state.number());
+    let repeated = fetch_optional(connection, query).await?;
+    if outcome.state.is_terminal() && repeated.is_some() {
+        return execute(connection, "ROLLBACK").await;
+    }
+    fence(connection, key).await?;
+    let stats = outcome.stats;
+    let sql = "UPDATE rowlift_sessions SET lease_until_ms = 0, received_bytes = ?, \
+               received_rows = ?, retries = ? WHERE import = ? AND epoch = ?";
+    let query = sqlx::query(sql)
+        .bind(stored(stats.received_bytes))
+        .bind(stored(stats.received_rows))
+        .bind(stored(stats.retries))
+        .bind(key.import)
+        .bind(stored(key.epoch));
+    run(connection, query).await?;
+    store_outcome(connection, key.import, outcome).await?;
+    batches::fold(connection, key.import, 0).await?;
+    execute(connection, "COMMIT").await
+}
+
+/// Sets state and outcome; SUSPENDED only says why.
+async fn store_outcome(
+    connection: &mut SqliteConnection,
+    import: i64,
+    outcome: &ImportOutcome,
+) -> Result<(), StoreError> {
+    let failure = outcome.failure.as_ref().map(json).transpose()?;
+    let ended = outcome.state.is_terminal();
+    let sql = concat!(
+        "UPDATE rowlift_imports SET state = ?, failure = ?, outcome = ?, update_time_ms = now_ms, \
+         end_time_ms = now_ms + ended, expire_time_ms = now_ms + ended + ?, \
+         rejects_expire_time_ms = now_ms + ended + ? FROM (SELECT ",
+        now_ms!(),
+        // A NULL makes each of the three times one.
+        " AS now_ms, iif(?, 0, NULL) AS ended) WHERE id = ?"
+    );
+    let state = if ended {
+        outcome.state
+    } else {
+        ImportState::Running
+    };
+    let query = sqlx::query(sql)
+        .bind(state.number())
+        .bind(failure)
+        .bind(ended.then(|| json(outcome)).transpose()?)
+        .bind(days_ms(IMPORT_DAYS))
+        .bind(days_ms(REJECTS_DAYS))
+        .bind(ended)
+        .bind(import);
+    run(connection, query).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::heartbeat`].
+pub(super) async fn heartbeat(
+    connection: &mut SqliteConnection,
+    sessions: &[(SessionKey, LiveCounters)],
+    lease: Duration,
+) -> Result<Vec<(SessionKey, Pulse)>, StoreError> {
+    let mut pulses: Vec<(SessionKey, Pulse)> = sessions
+        .iter()
+        .map(|(key, _)| (*key, Pulse::Fenced))
+        .collect();
+    for chunk in sessions.chunks(PULSES_MAX) {
+        let mut query: QueryBuilder<'_, Sqlite> =
+            QueryBuilder::new("WITH pulse(import, epoch, bytes, n_rows, phase, retries) AS (");
+        query.push_values(chunk, |mut row, (key, counters)| {
+            row.push_bind(key.import)
+                .push_bind(stored(key.epoch))
+                .push_bind(stored(counters.received_bytes))
+                .push_bind(stored(counters.received_rows))
+                .push_bind(counters.phase.number())
+                .push_bind(stored(counters.retries));
+        });
+        query.push(concat!(
+            ") UPDATE rowlift_sessions SET lease_until_ms = ",
+            now_ms!(),
+            " + "
+        ));
+        query.push_bind(lease_ms(lease)).push(
+            ", received_bytes = pulse.bytes, received_rows = pulse.n_rows, phase = pulse.phase, \
+             retries = pulse.retries FROM pulse \
+             WHERE rowlift_sessions.import = pulse.import AND rowlift_sessions.epoch = pulse.epoch \
+             AND lease_until_ms > 0 AND NOT EXISTS (SELECT 1 FROM rowlift_sessions newer \
+                 WHERE newer.import = pulse.import AND newer.epoch > pulse.epoch) \
+             RETURNING import, epoch, cancel_reason IS NOT NULL",
+        );
+        let rows = fetch_all(connection, query.build()).await?;
+        for row in rows {
+            let key = SessionKey {
+                import: row.get(0),
+                epoch: number(row.get(1)),
+            };
+            let pulse = if row.get(2) {
+                Pulse::CancelRequested
+            } else {
+                Pulse::Held
+            };
+            for known in pulses.iter_mut().filter(|known| known.0 == key) {
+                known.1 = pulse;
+            }
+        }
+    }
+    Ok(pulses)
+}
+
+/// See [`crate::store::Store::request_cancel`].
+pub(super) async fn request_cancel(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    id: &str,
+    reason: &str,
+    server: &str,
+) -> Result<Option<ImportRecord>, StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    let Some(known) = records::find(connection, owner, id).await? else {
+        execute(connection, "ROLLBACK").await?;
+        return Ok(None);
+    };
+    if !known.state.is_terminal() && known.is_live() {
+        let sql = "UPDATE rowlift_sessions SET cancel_reason = coalesce(cancel_reason, ?) \
+                   WHERE import = ? AND epoch = ?";
+        let query = sqlx::query(sql)
+            .bind(reason)
+            .bind(known.id)
+            .bind(stored(known.session.epoch));
+        run(connection, query).await?;
+    } else if !known.state.is_terminal() {
+        cancel_idle(connection, known, reason, server).await?;
+    }
+    let known = records::find(connection, owner, id).await?;
+    let known = known.ok_or_else(|| internal("an import vanished inside a transaction"))?;
+    let record = records::record(connection, known).await?;
+    execute(connection, "COMMIT").await?;
+    Ok(Some(record))
+}
+
+/// Takes over an import that nobody holds, and ends it.
+async fn cancel_idle(
+    connection: &mut SqliteConnection,
+    known: Stored,
+    reason: &str,
+    server: &str,
+) -> Result<(), StoreError> {
+    let key = SessionKey {
+        import: known.id,
+        epoch: known.session.epoch.max(known.epoch) + 1,
+    };
+    rejects::delete_undecided(connection, key.import).await?;
+    insert_session(connection, key, server, Duration::ZERO, None).await?;
+    let sql = "UPDATE rowlift_imports SET epoch = ? WHERE id = ?";
+    let query = sqlx::query(sql).bind(stored(key.epoch)).bind(key.import);
+    run(connection, query).await?;
+    let message = match reason {
+        "" => "cancelled by request".to_owned(),
+        reason => format!("cancelled by request: {}", super::error::shown(reason)),
+    };
+    let import = key.import;
+    let before = records::record(connection, known).await?;
+    let outcome = ImportOutcome {
+        state: ImportState::Cancelled,
+        stats: before.stats,
+        committed_offset: before.committed_offset,
+        failure: Some(Failure::new(Reason::CancelledByRequest, message)),
+        rejected_by_code: rejects::count_by_code(connection, import).await?,
+        write_method: before.write_method,
+        file_sha256: Vec::new(),
+        duplicate_of_import_id: String::new(),
+        validate_only: before.validate_only,
+    };
+    store_outcome(connection, import, &outcome).await?;
+    batches::fold(connection, import, 0).await
+}
+
+/// The phase with this number; the first one for a number of another version.
+fn phase(stored: i64) -> Phase {
+    let number = u8::try_from(stored).ok();
+    number.and_then(Phase::from_number).unwrap_or_default()
+}
+
+fn days_ms(days: i64) -> i64 {
+    days * 24 * 60 * 60 * 1000
+}
+
+fn lease_ms(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| internal(&format!("ledger: {error}")))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| internal(&format!("ledger: {error}")))
+}

@@ -1,0 +1,77 @@
+//! Ledger and sample table, brought to this version.
+//!
+//! In: the SQL of `migrations/sqlite`, part of the binary. Out: its tables, with SQLx's record of
+//! what ran. All of it in one `BEGIN IMMEDIATE`, so that processes that start together wait for
+//! each other.
+
+use std::borrow::Cow;
+
+use futures::future::BoxFuture;
+use sqlx::error::BoxDynError;
+use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::error::{internal, store_error};
+use super::sql::fetch_one;
+use crate::store::StoreError;
+
+/// Version, description, SQL; by version.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "ledger",
+        include_str!("../../../migrations/sqlite/0001_ledger.sql"),
+    ),
+    (
+        2,
+        "businesses",
+        include_str!("../../../migrations/sqlite/0002_businesses.sql"),
+    ),
+];
+
+#[derive(Debug)]
+struct Embedded;
+
+impl MigrationSource<'static> for Embedded {
+    fn resolve(self) -> BoxFuture<'static, Result<Vec<Migration>, BoxDynError>> {
+        let migration = |(version, description, sql)| {
+            let kind = MigrationType::Simple;
+            let (description, sql) = (Cow::Borrowed(description), Cow::Borrowed(sql));
+            Migration::new(version, description, kind, sql, false)
+        };
+        Box::pin(std::future::ready(Ok(MIGRATIONS.map(migration).into())))
+    }
+}
+
+/// Runs what has not run; a ledger of a newer version is left alone.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let failed = |error: sqlx::migrate::MigrateError| match error {
+        sqlx::migrate::MigrateError::Execute(error) => store_error(error),
+        other => internal(&format!("migration of the ledger: {other}")),
+    };
+    let mut migrator = Migrator::new(Embedded).await.map_err(failed)?;
+    migrator.set_ignore_missing(true);
+    let mut transaction = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(store_error)?;
+    migrator
+        .run_direct(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(store_error)
+}
+
+/// Whether the newest migration of this version, or a later one, has run.
+pub(super) async fn is_current(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let exists = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    let row = fetch_one(connection, sqlx::query(exists)).await?;
+    if row.get::<i64, _>(0) == 0 {
+        return Ok(false);
+    }
+    let newest = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+    let row = fetch_one(connection, sqlx::query(newest)).await?;
+    let version: i64 = row.get(0);
+    Ok(MIGRATIONS.iter().all(|(needed, ..)| version >= *needed))
+}
