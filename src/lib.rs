@@ -18,9 +18,13 @@
 //! Modules in reading order. Dependencies point one way:
 //! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model.
 
+pub mod batch;
 pub mod clock;
 pub mod decode;
 pub mod mapping;
 pub mod model;
+pub mod progress;
 pub mod proto;
+pub mod session;
 pub mod store;
+pub mod writer;

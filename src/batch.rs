@@ -1,0 +1,197 @@
+//! Cuts the rows of an import into batches.
+//!
+//! In: frames, in ascending order of their ordinals. Out: [`Batch`]es whose ranges follow each
+//! other without a gap: blank ordinals belong to the batch of the next row with content, so rows
+//! after the last row with content do not exist. Bounded by [`BatchLimits`]; synchronous, pure;
+//! dropping a batcher drops the rows of its open batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mapping::{Mapping, Verdict};
+use crate::model::batch::{Batch, RowSource};
+use crate::model::frame::{Frame, FrameRow};
+use crate::model::reject::{RejectedRow, SourceKind};
+use crate::model::value::RowBuffer;
+
+/// When a batch is complete. Batches grow from `rows_first` by doubling, so that small imports
+/// have early progress and several writers, and large ones few transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Rows of the first batch, rejected ones included.
+    pub rows_first: usize,
+    /// Rows of a batch at most, rejected ones included.
+    pub rows_max: usize,
+    /// Bytes of a batch, frames included; passed by one row at most.
+    pub bytes_max: usize,
+}
+
+/// The open batch of an import and what is needed to close it.
+#[derive(Debug)]
+pub struct Batcher {
+    limits: BatchLimits,
+    rows_target: usize,
+    next_index: u64,
+    sheet: Arc<str>,
+    source_kind: SourceKind,
+    /// First ordinal of the open batch.
+    start: u64,
+    /// One past the last ordinal with content.
+    end: u64,
+    rows: RowBuffer,
+    sources: Vec<RowSource>,
+    frames: Vec<Arc<Frame>>,
+    frames_bytes: usize,
+    rejected: Vec<RejectedRow>,
+    rejected_bytes: usize,
+    rows_hash: u128,
+    /// The caller's places, each with the ordinal that follows its row batch.
+    positions: VecDeque<(u64, Bytes)>,
+}
+
+impl Batcher {
+    /// A batcher whose first batch begins at ordinal `start`.
+    pub fn new(
+        limits: BatchLimits,
+        mapping: &Mapping,
+        start: u64,
+        sheet: &str,
+        source_kind: SourceKind,
+    ) -> Batcher {
+        Batcher {
+            limits,
+            rows_target: limits.rows_first.clamp(1, limits.rows_max),
+            next_index: 0,
+            sheet: Arc::from(sheet),
+            source_kind,
+            start,
+            end: start,
+            rows: RowBuffer::new(mapping.effective().len()),
+            sources: Vec::new(),
+            frames: Vec::new(),
+            frames_bytes: 0,
+            rejected: Vec::new(),
+            rejected_bytes: 0,
+            rows_hash: 0,
+            positions: VecDeque::new(),
+        }
+    }
+
+    /// Notes the caller's place after the row batch that ends before ordinal `end`. To be called
+    /// before the rows of that row batch are added.
+    pub fn note_position(&mut self, end: u64, position: Bytes) {
+        self.positions.push_back((end, position));
+    }
+
+    /// Maps the rows of a frame; every batch that becomes complete goes to `emit`, whose error
+    /// ends the import.
+    pub fn add<E>(
+        &mut self,
+        frame: Frame,
+        mapping: &Mapping,
+        mut emit: impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let frame = Arc::new(frame);
+        for row in frame.rows() {
+            self.add_row(row, &frame, mapping);
+            if self.is_complete() {
+                emit(self.close())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open batch, if it holds a row.
+    pub fn flush(&mut self) -> Option<Batch> {
+        (self.n_rows() > 0).then(|| self.close())
+    }
+
+    /// One past the last ordinal with content: the rows received so far.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    fn add_row(&mut self, row: FrameRow<'_>, frame: &Arc<Frame>, mapping: &Mapping) {
+        debug_assert!(row.ordinal >= self.end, "ordinals ascend");
+        match mapping.map_row(row, &mut self.rows) {
+            Verdict::Blank => return,
+            Verdict::Rejected(rejected) => {
+                self.rejected_bytes += rejected.n_bytes();
+                self.rejected.push(rejected);
+            }
+            Verdict::Mapped => {
+                let source = RowSource {
+                    frame: self.frame_index(frame),
+                    start: u32::try_from(row.start).expect("a frame is below 4 GiB"),
+                    ordinal: row.ordinal,
+                };
+                self.sources.push(source);
+            }
+        }
+        self.rows_hash = self.rows_hash.wrapping_add(row.hash());
+        self.end = row.ordinal + 1;
+    }
+
+    /// The frame's index among those of the open batch, which keeps it from now on.
+    fn frame_index(&mut self, frame: &Arc<Frame>) -> u32 {
+        let is_open = self
+            .frames
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, frame));
+        if !is_open {
+            self.frames_bytes += frame.as_bytes().len();
+            self.frames.push(Arc::clone(frame));
+        }
+        u32::try_from(self.frames.len() - 1).expect("fewer frames than bytes_max")
+    }
+
+    fn n_rows(&self) -> usize {
+        self.rows.n_rows() + self.rejected.len()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.n_rows() >= self.rows_target
+            || self.frames_bytes + self.rejected_bytes + self.rows.n_bytes()
+                >= self.limits.bytes_max
+    }
+
+    fn close(&mut self) -> Batch {
+        let fresh_rows = RowBuffer::new(self.rows.n_columns());
+        let batch = Batch {
+            index: self.next_index,
+            range: self.start..self.end,
+            rows: std::mem::replace(&mut self.rows, fresh_rows),
+            sources: std::mem::take(&mut self.sources),
+            frames: std::mem::take(&mut self.frames),
+            rejected: std::mem::take(&mut self.rejected),
+            rows_hash: std::mem::take(&mut self.rows_hash),
+            sheet: Arc::clone(&self.sheet),
+            source_kind: self.source_kind,
+            position: self.take_position(),
+        };
+        self.frames_bytes = 0;
+        self.rejected_bytes = 0;
+        self.next_index += 1;
+        self.start = self.end;
+        self.rows_target = (self.rows_target * 2).min(self.limits.rows_max);
+        batch
+    }
+
+    /// The last place whose row batch ends within the batch that is being closed.
+    fn take_position(&mut self) -> Option<Bytes> {
+        let mut last = None;
+        while self
+            .positions
+            .front()
+            .is_some_and(|(end, _)| *end <= self.end)
+        {
+            last = self.positions.pop_front().map(|(_, position)| position);
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! One import from header to result: admission, phases, deadline, endings.
+//!
+//! In: a [`Call`] with its messages. Out: events in the call's [`Outbox`] and rows in the store.
+//! Bounded by [`admission`] (imports), [`SessionConfig::bytes_in_flight_max`] (batches of all
+//! imports) and small channels of one import. A session stops when its caller is gone, when its
+//! deadline passes, when it is fenced, cancelled or drained; then its child is dead and none of
+//! its statements runs.
+//!
+//! ```text
+//! messages ─▶ live (async) ═ input ═▶ pipeline (blocking thread) ═ output ═▶ live ─▶ writer × n
+//!               │ outbox ◀── acks, progress, samples ◀── tally ◀── receipts ◀────────────┘
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::BatchLimits;
+use crate::decode::limits::Limits;
+use crate::model::import::Failure;
+use crate::progress::Outbox;
+use crate::session::admission::{Admission, Ticket};
+use crate::session::inbound::Inbound;
+use crate::session::registry::Registry;
+use crate::session::spec::ImportSpec;
+use crate::store::Store;
+use crate::writer::{RetryPolicy, WriterPool};
+
+pub mod admission;
+pub mod conclude;
+pub mod ending;
+pub mod inbound;
+pub mod intake;
+pub mod live;
+pub mod open;
+pub mod pipeline;
+pub mod registry;
+pub mod spec;
+pub mod tally;
+
+/// Bounds on sessions.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Running imports.
+    pub imports_max: usize,
+    /// How long an import waits to run.
+    pub queue_wait: Duration,
+    /// How long the server waits for a header.
+    pub header_timeout: Duration,
+    /// How long it waits for any later message.
+    pub idle_timeout: Duration,
+    /// Rejected rows of an import whose header names no limit.
+    pub rejected_rows_max: u64,
+    /// Batches of all imports, bytes.
+    pub bytes_in_flight_max: usize,
+    /// Sizes of batches.
+    pub batches: BatchLimits,
+    /// How long a batch is tried again.
+    pub retry: RetryPolicy,
+    /// Bounds on files.
+    pub limits: Limits,
+    /// The program that decodes workbooks.
+    pub decoder_program: PathBuf,
+    /// Where workbooks are spooled.
+    pub spool_dir: PathBuf,
+    /// What running imports are told when the server stops.
+    pub drain_grace: Duration,
+    /// Time between two progress events, where the header names none.
+    pub progress_interval: Duration,
+    /// How long a row waits for its batch to start, where the header names no time.
+    pub max_ack_delay: Duration,
+    /// Name of this server, for people.
+    pub server: String,
+}
+
+/// What all sessions of a server share.
+#[derive(Debug)]
+pub struct Sessions {
+    /// Bounds.
+    pub config: SessionConfig,
+    /// Rows and ledger.
+    pub store: Arc<dyn Store>,
+    /// Places for imports.
+    pub admission: Admission,
+    /// Live sessions.
+    pub registry: Registry,
+    /// Places for writers.
+    pub writers: WriterPool,
+    /// Bytes in flight, in units of [`pipeline::MEMORY_UNIT_BYTES`].
+    pub memory: Arc<Semaphore>,
+    /// Places for child processes.
+    pub decoders: Arc<Semaphore>,
+    /// The server is stopping: imports are told, none is accepted.
+    pub draining: CancellationToken,
+    /// The grace is over: no new batch starts.
+    pub drained: CancellationToken,
+}
+
+/// One call, admitted.
+#[derive(Debug)]
+pub struct Call {
+    /// Its place.
+    pub ticket: Ticket,
+    /// Whose imports it sees.
+    pub owner: String,
+    /// From `grpc-timeout`.
+    pub deadline: Option<Instant>,
+    /// Cancelled when nobody reads its answer.
+    pub caller_gone: CancellationToken,
+}
+
+/// One message of a caller.
+#[derive(Debug)]
+pub enum Message {
+    /// The first.
+    Header(Box<ImportSpec>),
+    /// The others.
+    Inbound(Inbound),
+}
+
+/// Runs one call to its end. The future may be dropped: the session then stops as if its caller
+/// were gone, but the ledger learns it only when the lease expires.
+pub async fn run<S>(sessions: Arc<Sessions>, call: Call, mut messages: S, outbox: Outbox)
+where
+    S: futures::Stream<Item = Result<Message, Failure>> + Unpin + Send,
+{
+    match open::open(&sessions, &call, &mut messages).await {
+        Err(failure) => outbox.fail(failure),
+        Ok(open::Opening::Ended(spec, record)) => {
+            open::replay(outbox, &call, &spec, *record, &sessions.config);
+        }
+        Ok(open::Opening::Running(opening)) => {
+            live::run(sessions, call, messages, outbox, *opening).await;
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Places for imports: how many run, how many wait, and for how long.
+//!
+//! In: calls, before their response head. Out: a [`Ticket`] (a place in the line or at work), or
+//! OVERLOADED or DRAINING. Bounded by `imports_max` + `imports_queue_max` calls; a ticket and a
+//! slot are given back by dropping them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::model::import::{Failure, Reason};
+
+/// The places of one server.
+#[derive(Debug)]
+pub struct Admission {
+    calls: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    opened: watch::Sender<bool>,
+    closed: AtomicBool,
+}
+
+/// The right to be in the line; travels with the call.
+#[derive(Debug)]
+pub struct Ticket {
+    _call: OwnedSemaphorePermit,
+}
+
+/// The right to run; given back while an import is idle.
+#[derive(Debug)]
+pub struct Slot {
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    /// `imports_max` may run while `queue_max` more wait.
+    pub fn new(imports_max: usize, queue_max: usize) -> Admission {
+        Admission {
+            calls: Arc::new(Semaphore::new(imports_max + queue_max)),
+            slots: Arc::new(Semaphore::new(imports_max)),
+            opened: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The ledger is ready: calls enter from now on.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
+    }
+
+    /// Waits for [`Admission::open`]. Cancel safe.
+    pub async fn opened(&self) {
+        let mut opened = self.opened.subscribe();
+        opened
+            .wait_for(|opened| *opened)
+            .await
+            .expect("the sender lives as long as this");
+    }
+
+    /// No new call enters from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Admission::close`] has been called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// A place for a call, at once or never.
+    pub fn enter(&self) -> Result<Ticket, Failure> {
+        if self.is_closed() {
+            return Err(Failure::new(
+                Reason::Draining,
+                "the server is stopping, call another one",
+            ));
+        }
+        if !*self.opened.borrow() {
+            return Err(Failure::new(
+                Reason::Draining,
+                "the server is starting: its ledger is not ready yet, call another one",
+            ));
+        }
+        match Arc::clone(&self.calls).try_acquire_owned() {
+            Ok(call) => Ok(Ticket { _call: call }),
+            Err(_) => Err(overloaded(
+                "every place for an import is taken, try again later",
+            )),
+        }
+    }
+
+    /// Waits for the right to run. Cancel safe: a dropped wait loses its place in the line only.
+    pub async fn slot(&self) -> Slot {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        Slot {
+            _slot: slot.expect("slots are never closed"),
+        }
+    }
+
+    /// Imports that run now.
+    pub fn n_running(&self, imports_max: usize) -> usize {
+        imports_max.saturating_sub(self.slots.available_permits())
+    }
+}
+
+/// All places are taken.
+pub fn overloaded(message: &str) -> Failure {
+    Failure::new(Reason::Overloaded, message)
+}

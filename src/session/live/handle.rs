@@ -1,0 +1,284 @@
+//! What a running import does with a message, an output of its pipeline, and a receipt.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinError;
+
+use crate::model::batch::RejectBudget;
+use crate::model::import::{Failure, Phase, Reason, WriteMethod};
+use crate::model::reject::RejectedRow;
+use crate::progress::Ack;
+use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
+use crate::session::live::{CSV_FLUSH, Live, Written};
+use crate::session::pipeline::{Input, MappedSource, Output};
+use crate::session::spec::RejectPolicy;
+use crate::session::{Message, ending};
+use crate::store::StoreError;
+use crate::writer::{self, QueuedBatch, WriteContext};
+
+impl Live {
+    /// A message of the caller, or the end of its stream.
+    pub(super) async fn on_message(
+        &mut self,
+        message: Option<Result<Message, Failure>>,
+    ) -> Result<(), Failure> {
+        self.waiting_since = Instant::now();
+        let inbound = match message {
+            None if self.finish_received => {
+                self.messages_ended = true;
+                return Ok(());
+            }
+            None => return Err(incomplete_stream()),
+            Some(Err(failure)) => return Err(failure),
+            Some(Ok(Message::Header(_))) => {
+                return Err(Failure::new(Reason::DuplicateHeader, "a second header"));
+            }
+            Some(Ok(Message::Inbound(inbound))) => inbound,
+        };
+        match inbound {
+            Inbound::Heartbeat => Ok(()),
+            _ if self.finish_received => Err(Failure::new(
+                Reason::MessageAfterFinish,
+                "a message after finish",
+            )),
+            Inbound::Abort { reason } => Err(Failure::new(
+                Reason::ClientAbort,
+                "the caller aborted the import",
+            )
+            .with("abort_reason", reason)),
+            Inbound::Chunk(chunk) if self.is_file() => self.on_chunk(chunk).await,
+            Inbound::Rows(rows) if !self.is_file() => self.on_rows(rows).await,
+            Inbound::Chunk(_) => Err(wrong_payload("a chunk", "rows")),
+            Inbound::Rows(_) => Err(wrong_payload("rows", "a file")),
+            Inbound::Finish(totals) => self.on_finish(totals).await,
+        }
+    }
+
+    async fn on_chunk(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        let n_bytes = chunk.data.len() as u64;
+        let offset = chunk.offset.unwrap_or(self.next_byte);
+        if offset > self.next_byte {
+            return Err(offset_gap("byte", offset, self.next_byte));
+        }
+        // What was received already is dropped; the rest is new.
+        let known = self.next_byte - offset;
+        if known >= n_bytes {
+            return Ok(());
+        }
+        let known = usize::try_from(known).expect("less than a chunk");
+        let crc32c = chunk.crc32c.filter(|_| known == 0);
+        let data = chunk.data.slice(known..);
+        self.next_byte += data.len() as u64;
+        self.received_bytes += data.len() as u64;
+        self.flush_at = Some(Instant::now() + CSV_FLUSH);
+        self.hand_in(Input::Chunk { data, crc32c }).await
+    }
+
+    async fn on_rows(&mut self, rows: InboundRows) -> Result<(), Failure> {
+        let offset = rows.offset.unwrap_or(self.next_row);
+        if offset > self.next_row {
+            return Err(offset_gap("row", offset, self.next_row));
+        }
+        let end = offset.checked_add(rows.n_rows).ok_or_else(|| {
+            Failure::new(Reason::InvalidOption, "offset and rows exceed 64 bits")
+                .with_field("rows.offset", "too large")
+        })?;
+        let known = (self.next_row - offset).min(rows.n_rows);
+        self.duplicate_rows += known;
+        if end <= self.next_row {
+            if rows.n_rows > 0 {
+                self.acknowledge();
+            }
+            return Ok(());
+        }
+        let first = self.next_row;
+        self.next_row = end;
+        self.received_rows = self.received_rows.max(end);
+        self.received_bytes += rows.n_bytes;
+        let delay = self
+            .held
+            .spec
+            .max_ack_delay
+            .unwrap_or(self.sessions.config.max_ack_delay);
+        let due = Instant::now() + delay;
+        self.flush_at.get_or_insert(due);
+        let skip = usize::try_from(known).expect("less than a message's rows");
+        let InboundRows { position, pack, .. } = rows;
+        self.hand_in(Input::Rows {
+            first,
+            skip,
+            end,
+            position,
+            pack,
+        })
+        .await
+    }
+
+    async fn on_finish(&mut self, totals: Totals) -> Result<(), Failure> {
+        self.finish_received = true;
+        self.flush_at = None;
+        if self.is_file() {
+            self.phase = Phase::Decoding;
+        }
+        self.hand_in(Input::Finish(totals)).await
+    }
+
+    /// Queues an input for the pipeline; an import that gave its slot back waits for one first.
+    async fn hand_in(&mut self, input: Input) -> Result<(), Failure> {
+        if self.slot.is_none() {
+            self.take_slot().await?;
+        }
+        self.last_data_at = Instant::now();
+        self.pending = Some(input);
+        Ok(())
+    }
+
+    /// Something that the pipeline made.
+    pub(super) fn on_output(&mut self, output: Option<Output>) -> Result<(), Failure> {
+        match output {
+            Some(Output::Mapped(mapped)) => self.on_mapped(*mapped),
+            Some(Output::Decoding(killer)) => self.killer = Some(killer),
+            Some(Output::Batch(queued)) => self.on_batch(*queued),
+            Some(Output::End {
+                received_rows,
+                sha256,
+            }) => {
+                self.file_sha256 = sha256;
+                self.received_rows = received_rows;
+                self.ended = true;
+                self.phase = Phase::Committing;
+            }
+            Some(Output::Failed(failure)) => return Err(failure),
+            None => {
+                let id = &self.held.spec.import_id;
+                return Err(ending::internal(id, "the pipeline's thread was lost"));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_mapped(&mut self, mapped: MappedSource) {
+        let MappedSource {
+            plan,
+            effective,
+            header,
+        } = mapped;
+        let one_by_one = plan.covers_unique_key() || plan.method == WriteMethod::Sequential;
+        self.in_flight_max = if one_by_one {
+            1
+        } else {
+            self.sessions.store.writers().per_import.max(1)
+        };
+        self.n_rows_hint = header.and_then(|header| header.n_rows_hint);
+        self.effective = if self.is_file() {
+            effective
+        } else {
+            Vec::new()
+        };
+        let limit = self
+            .held
+            .spec
+            .rejects
+            .limit(self.sessions.config.rejected_rows_max);
+        self.context = Some(Arc::new(WriteContext {
+            store: Arc::clone(&self.sessions.store),
+            key: self.registration.key(),
+            plan,
+            rejects: RejectBudget::new(limit, self.tally.counts().rejected),
+            settings: std::collections::BTreeMap::new(),
+            deadline: self.call.deadline,
+            stop: self.sessions.drained.clone(),
+            retry: self.sessions.config.retry,
+        }));
+    }
+
+    fn on_batch(&mut self, queued: QueuedBatch) {
+        self.phase = self.phase.max(Phase::Writing);
+        self.received_rows = self.received_rows.max(queued.batch.range.end);
+        let context = Arc::clone(self.context.as_ref().expect("the mapping precedes batches"));
+        let pool = self.sessions.writers.clone();
+        let probe_first = self.probe_first;
+        self.writes.spawn(async move {
+            let position = queued.batch.position.clone();
+            let result = writer::write(&pool, &context, queued, probe_first).await;
+            (position, result)
+        });
+    }
+
+    /// A batch is decided, or its import is.
+    pub(in crate::session) fn on_written(
+        &mut self,
+        written: Result<Written, JoinError>,
+    ) -> Result<(), Failure> {
+        let (position, result) = written.map_err(|error| {
+            ending::internal(&self.held.spec.import_id, &format!("writer: {error}"))
+        })?;
+        match result {
+            Ok(receipt) => {
+                self.probe_first |= receipt.rejected.iter().any(RejectedRow::is_from_database);
+                self.tally.committed(&receipt, position);
+                self.outbox.rejected(&receipt.rejected);
+                self.acknowledge();
+                self.waiting_since = Instant::now();
+                Ok(())
+            }
+            Err(StoreError::RejectLimit { recorded }) => {
+                self.tally.rejected_beyond_limit(&recorded);
+                self.outbox.rejected(&recorded);
+                Err(self.reject_limit())
+            }
+            Err(error) => Err(ending::failure_of(error)),
+        }
+    }
+
+    fn acknowledge(&self) {
+        self.outbox.ack(Ack {
+            committed_offset: self.tally.watermark(),
+            duplicate_rows: self.duplicate_rows,
+            committed_position: self.tally.position(),
+        });
+    }
+
+    fn reject_limit(&self) -> Failure {
+        if self.held.spec.rejects == RejectPolicy::Abort {
+            return Failure::new(
+                Reason::RowRejected,
+                "a row was rejected, and the import allows none",
+            );
+        }
+        let limit = self
+            .held
+            .spec
+            .rejects
+            .limit(self.sessions.config.rejected_rows_max);
+        let limit = limit.unwrap_or(u64::MAX);
+        Failure::new(
+            Reason::RejectLimitExceeded,
+            format!("more than {limit} rows were rejected; see ListRejectedRows for the reasons"),
+        )
+        .with("max_rejected_row_count", limit)
+    }
+}
+
+fn incomplete_stream() -> Failure {
+    Failure::new(
+        Reason::IncompleteStream,
+        "the stream ended without finish; resume and send the rest",
+    )
+}
+
+fn wrong_payload(sent: &str, source: &str) -> Failure {
+    Failure::new(
+        Reason::WrongPayload,
+        format!("{sent} for an import whose source is {source}"),
+    )
+}
+
+fn offset_gap(unit: &str, offset: u64, expected: u64) -> Failure {
+    Failure::new(
+        Reason::OffsetGap,
+        format!("{unit} offset {offset} leaves a gap, {expected} is the next; send from there"),
+    )
+    .with("expected_offset", expected)
+}

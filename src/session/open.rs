@@ -1,0 +1,268 @@
+//! From a call's first message to an open import.
+//!
+//! In: the header. Out: a held import with everything its session needs, a stored one to replay,
+//! or a refusal that leaves no import. Bounded by the header timeout and the call's deadline.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::{Stream, StreamExt};
+
+use crate::mapping::{Mapping, SourceColumns};
+use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::table::Table;
+use crate::progress::{Accepted, Outbox, ResultEvent};
+use crate::session::ending;
+use crate::session::spec::{ImportSpec, SourceSpec};
+use crate::session::{Call, Message, SessionConfig, Sessions};
+use crate::store::{OpenImport, OpenMode, Opened};
+
+/// What became of a header.
+#[derive(Debug)]
+pub enum Opening {
+    /// The import had ended.
+    Ended(Arc<ImportSpec>, Box<ImportRecord>),
+    /// The session holds it.
+    Running(Box<Held>),
+}
+
+/// An import that this session holds.
+#[derive(Debug)]
+pub struct Held {
+    /// What the caller asked for.
+    pub spec: Arc<ImportSpec>,
+    /// The target.
+    pub table: Arc<Table>,
+    /// How rows are written.
+    pub method: WriteMethod,
+    /// Row imports: the mapping.
+    pub mapping: Option<Arc<Mapping>>,
+    /// The hold, and what earlier sessions committed.
+    pub open: OpenImport,
+    /// When the header arrived.
+    pub begun_at: Instant,
+}
+
+/// Waits for the header and opens its import.
+pub async fn open<S>(sessions: &Sessions, call: &Call, messages: &mut S) -> Result<Opening, Failure>
+where
+    S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
+{
+    let spec = bounded(sessions, call, header(&sessions.config, messages)).await?;
+    let begun_at = Instant::now();
+    bounded(sessions, call, open_import(sessions, call, spec, begun_at)).await
+}
+
+/// Ends a call whose import had ended with what is stored.
+pub fn replay(
+    outbox: Outbox,
+    call: &Call,
+    spec: &ImportSpec,
+    record: ImportRecord,
+    config: &SessionConfig,
+) {
+    outbox.accepted(Accepted {
+        import_id: record.import_id.clone(),
+        epoch: record.epoch,
+        resumed: true,
+        replayed: true,
+        committed_offset: record.committed_offset,
+        committed_position: None,
+        idle_timeout: config.idle_timeout,
+        deadline_in: call
+            .deadline
+            .map(|at| at.saturating_duration_since(Instant::now())),
+        effective_columns: Vec::new(),
+        rejected_rows_max: spec.rejects.limit(config.rejected_rows_max),
+    });
+    let outcome = record.outcome.unwrap_or_else(|| ImportOutcome {
+        state: record.state,
+        stats: record.stats,
+        committed_offset: record.committed_offset,
+        failure: record.failure,
+        rejected_by_code: std::collections::BTreeMap::new(),
+        write_method: record.write_method,
+        file_sha256: Vec::new(),
+        duplicate_of_import_id: String::new(),
+        validate_only: record.validate_only,
+    });
+    outbox.finish(ResultEvent {
+        import_id: record.import_id,
+        outcome,
+    });
+}
+
+/// Holds `work` to the call's deadline and to its caller's presence. Opening an import is not
+/// undone when it is cut short: its lease expires.
+async fn bounded<T>(
+    sessions: &Sessions,
+    call: &Call,
+    work: impl Future<Output = Result<T, Failure>> + Send,
+) -> Result<T, Failure> {
+    let deadline = async {
+        match call.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = deadline => Err(ending::deadline().with("phase", "QUEUED").with("committed_offset", 0)),
+        () = call.caller_gone.cancelled() => Err(caller_gone()),
+        () = sessions.drained.cancelled() => Err(draining()),
+    }
+}
+
+/// The caller cancelled or its connection was lost.
+pub fn caller_gone() -> Failure {
+    Failure::new(
+        Reason::CancelledByCaller,
+        "the caller is gone; resume to go on",
+    )
+}
+
+/// The grace of a stop is over.
+pub fn draining() -> Failure {
+    Failure::new(
+        Reason::Draining,
+        "the server is stopping; resume at another one",
+    )
+}
+
+async fn header<S>(config: &SessionConfig, messages: &mut S) -> Result<Arc<ImportSpec>, Failure>
+where
+    S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
+{
+    let message = tokio::time::timeout(config.header_timeout, messages.next()).await;
+    match message {
+        Err(_) => Err(Failure::new(
+            Reason::HeaderTimeout,
+            format!("no header within {} s", config.header_timeout.as_secs()),
+        )),
+        Ok(None) => Err(Failure::new(
+            Reason::HeaderRequired,
+            "the stream ended before the header, which is the first message",
+        )),
+        Ok(Some(Err(failure))) => Err(failure),
+        Ok(Some(Ok(Message::Header(spec)))) => Ok(Arc::new(*spec)),
+        Ok(Some(Ok(Message::Inbound(_)))) => Err(Failure::new(
+            Reason::HeaderRequired,
+            "the first message is not a header",
+        )),
+    }
+}
+
+async fn open_import(
+    sessions: &Sessions,
+    call: &Call,
+    spec: Arc<ImportSpec>,
+    begun_at: Instant,
+) -> Result<Opening, Failure> {
+    let store = &sessions.store;
+    let table = store.table(&spec.table).await.map_err(ending::failure_of)?;
+    let table = table.ok_or_else(|| {
+        Failure::new(
+            Reason::TableNotFound,
+            format!(
+                "table {:?} does not exist or is not on the allow-list",
+                spec.table
+            ),
+        )
+        .with("table", &spec.table)
+    })?;
+    // Errors of the header leave no import: the mapping of rows is checked before it is opened.
+    rows_mapping(&spec, &table, 0)?;
+    let method = store.write_method(spec.write_method, &table);
+    let table_name = table.name.to_string();
+    let new = NewImport {
+        owner: call.owner.clone(),
+        import_id: spec.import_id.clone(),
+        tenant: String::new(),
+        fingerprint: spec.fingerprint(&table_name),
+        table: table_name,
+        file_name: spec.file_name().to_owned(),
+        labels: spec.labels.clone(),
+        validate_only: false,
+        write_method: method,
+        server: sessions.config.server.clone(),
+    };
+    let mode = mode(sessions, call, &spec).await?;
+    let open = match store
+        .open_import(&new, mode)
+        .await
+        .map_err(ending::failure_of)?
+    {
+        Opened::Ended(record) => {
+            check_same_file(&spec, &record)?;
+            return Ok(Opening::Ended(spec, record));
+        }
+        Opened::Running(open) => open,
+    };
+    let mapping = rows_mapping(&spec, &table, open.create_time_ms)?.map(Arc::new);
+    Ok(Opening::Running(Box::new(Held {
+        spec,
+        table,
+        method,
+        mapping,
+        open,
+        begun_at,
+    })))
+}
+
+/// Only imports that are new or have ended can be asked for again so far: one that another call
+/// begins in between is busy, never taken over.
+async fn mode(sessions: &Sessions, call: &Call, spec: &ImportSpec) -> Result<OpenMode, Failure> {
+    if !spec.resume {
+        return Ok(OpenMode::Begin);
+    }
+    let record = sessions.store.import(&call.owner, &spec.import_id).await;
+    match record.map_err(ending::failure_of)? {
+        None => Ok(OpenMode::Begin),
+        Some(record) if record.state.is_terminal() => Ok(OpenMode::Resume),
+        Some(_) => Err(Failure::new(
+            Reason::Unimplemented,
+            "this server does not take over unfinished imports yet",
+        )
+        .with_field(
+            "header.resume",
+            "only new imports and imports that have ended",
+        )),
+    }
+}
+
+/// A replay is of the same file: where the header names its hash, it is compared at once.
+fn check_same_file(spec: &ImportSpec, record: &ImportRecord) -> Result<(), Failure> {
+    let SourceSpec::File(file) = &spec.source else {
+        return Ok(());
+    };
+    let stored = record
+        .outcome
+        .as_ref()
+        .map_or(&[][..], |outcome| &outcome.file_sha256);
+    match file.sha256 {
+        Some(sent) if !stored.is_empty() && stored != sent => {
+            let message = format!("import {:?} was of another file", record.import_id);
+            Err(Failure::new(Reason::IdConflict, message)
+                .with_field("header.file.sha256", "not the hash of the import's file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The mapping of a row import; files have theirs once their header is read.
+fn rows_mapping(
+    spec: &ImportSpec,
+    table: &Arc<Table>,
+    create_time_ms: i64,
+) -> Result<Option<Mapping>, Failure> {
+    let SourceSpec::Rows(rows) = &spec.source else {
+        return Ok(None);
+    };
+    let columns = SourceColumns {
+        names: &rows.column_names,
+        has_header: true,
+        where_: "",
+    };
+    Mapping::resolve(table, &spec.mapping_spec(create_time_ms, ""), columns).map(Some)
+}

@@ -1,0 +1,44 @@
+use bytes::Bytes;
+
+use super::Tally;
+use crate::model::batch::Receipt;
+use crate::model::stats::RowCounts;
+
+fn receipt(range: std::ops::Range<u64>) -> Receipt {
+    let counts = RowCounts {
+        inserted: range.end - range.start,
+        ..RowCounts::default()
+    };
+    Receipt {
+        range,
+        counts,
+        rejected: Vec::new(),
+        retries: 0,
+    }
+}
+
+#[test]
+fn the_watermark_waits_for_the_smallest_missing_range() {
+    let mut tally = Tally::default();
+    tally.committed(&receipt(10..20), Some(Bytes::from_static(b"b")));
+    assert_eq!((tally.watermark(), tally.position()), (0, None));
+    tally.committed(&receipt(20..25), None);
+    assert_eq!(tally.watermark(), 0);
+    tally.committed(&receipt(0..10), Some(Bytes::from_static(b"a")));
+    assert_eq!(
+        (tally.watermark(), tally.position()),
+        (25, Some(Bytes::from_static(b"b")))
+    );
+    assert_eq!(tally.counts().inserted, 25);
+}
+
+#[test]
+fn a_resumed_tally_goes_on_from_its_watermark() {
+    let earlier = RowCounts {
+        inserted: 5,
+        ..RowCounts::default()
+    };
+    let mut tally = Tally::resume(earlier, 5, None);
+    tally.committed(&receipt(5..9), None);
+    assert_eq!((tally.watermark(), tally.counts().inserted), (9, 9));
+}

@@ -1,0 +1,167 @@
+//! Schedules and retries batch writes.
+//!
+//! In: one batch with everything that its write needs. Out: its [`Receipt`], or why the import
+//! ends. Bounded by [`WriterPool`] (all imports together) and by the session, which keeps at most
+//! [`Writers::per_import`](crate::store::Writers) batches in flight. Fair between imports: the
+//! pool is first come, first served, and one import has few places in the line.
+//! Dropping the future stops the statement: the store closes the connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::model::batch::{Batch, Receipt, RejectBudget};
+use crate::model::import::{Failure, Reason};
+use crate::model::plan::WritePlan;
+use crate::store::{SessionKey, Store, StoreError, WriteRequest};
+
+/// First pause between attempts; doubles up to [`PAUSE_MAX`], each with jitter.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+/// Longest pause between attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Places for writers, shared by all imports.
+#[derive(Debug, Clone)]
+pub struct WriterPool {
+    places: Arc<Semaphore>,
+}
+
+/// How long a batch is tried again before its import is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// From the first failure on; the call's deadline may be nearer.
+    pub window: Duration,
+}
+
+/// What is the same for all batches of an import.
+#[derive(Debug)]
+pub struct WriteContext {
+    /// Where to.
+    pub store: Arc<dyn Store>,
+    /// The session that writes.
+    pub key: SessionKey,
+    /// Where and how.
+    pub plan: Arc<WritePlan>,
+    /// Shared by the import's writers.
+    pub rejects: RejectBudget,
+    /// Set for each transaction.
+    pub settings: BTreeMap<String, String>,
+    /// The call's deadline.
+    pub deadline: Option<Instant>,
+    /// Cancelled when no new attempt may begin; one that has begun goes on.
+    pub stop: CancellationToken,
+    /// When to give up.
+    pub retry: RetryPolicy,
+}
+
+/// A batch on its way to the database, with the bytes that it pays for.
+#[derive(Debug)]
+pub struct QueuedBatch {
+    /// The batch.
+    pub batch: Batch,
+    /// Its bytes in flight; released when the batch is dropped.
+    pub bytes: OwnedSemaphorePermit,
+}
+
+impl WriterPool {
+    /// A pool of `n_writers` places.
+    pub fn new(n_writers: usize) -> WriterPool {
+        WriterPool {
+            places: Arc::new(Semaphore::new(n_writers)),
+        }
+    }
+}
+
+/// Writes one batch. Transient errors are retried with growing pauses and a place in the pool
+/// taken anew each time; after a lost COMMIT the store finds out whether the batch is in.
+pub async fn write(
+    pool: &WriterPool,
+    context: &WriteContext,
+    queued: QueuedBatch,
+    probe_first: bool,
+) -> Result<Receipt, StoreError> {
+    let mut retries = 0;
+    let mut give_up_at = None;
+    loop {
+        let place = tokio::select! {
+            biased;
+            // A dropped wait leaves the line.
+            () = context.stop.cancelled() => return Err(StoreError::Failed(stopping())),
+            place = pool.places.acquire() => place.expect("the pool is never closed"),
+        };
+        let request = WriteRequest {
+            key: context.key,
+            plan: &context.plan,
+            batch: &queued.batch,
+            rejects: &context.rejects,
+            settings: &context.settings,
+            probe_first,
+            deadline: context.deadline,
+        };
+        let error = match context.store.write_batch(request).await {
+            Ok(receipt) => {
+                return Ok(Receipt {
+                    retries: receipt.retries + retries,
+                    ..receipt
+                });
+            }
+            Err(error) => error,
+        };
+        drop(place);
+        let StoreError::Transient { sql_state, message } = error else {
+            return Err(error);
+        };
+        let now = Instant::now();
+        let give_up_at = *give_up_at.get_or_insert(now + context.retry.window);
+        let pause = jittered(
+            PAUSE_FIRST
+                .saturating_mul(1 << retries.min(10))
+                .min(PAUSE_MAX),
+        );
+        warn!(
+            sql_state,
+            error = message,
+            retries,
+            "batch write failed, trying again"
+        );
+        if now + pause > give_up_at {
+            return Err(StoreError::Failed(unavailable(&sql_state)));
+        }
+        if context
+            .deadline
+            .is_some_and(|deadline| now + pause > deadline)
+        {
+            return Err(StoreError::Deadline);
+        }
+        retries += 1;
+        tokio::select! {
+            // Nothing is lost: the batch is tried again from its beginning, or not at all.
+            () = context.stop.cancelled() => return Err(StoreError::Failed(stopping())),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+fn stopping() -> Failure {
+    Failure::new(
+        Reason::Draining,
+        "the server is stopping; resume at another one",
+    )
+}
+
+fn unavailable(sql_state: &str) -> Failure {
+    Failure::new(
+        Reason::DatabaseUnavailable,
+        "the database is not available, try again later",
+    )
+    .with("sql_state", sql_state)
+}
