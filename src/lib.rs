@@ -18,13 +18,20 @@
 //! Modules in reading order. Dependencies point one way:
 //! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model.
 
-pub mod batch;
-pub mod clock;
+pub mod cli;
+pub mod client;
+pub mod app;
+pub mod config;
+pub mod grpc;
+pub mod session;
+pub mod progress;
 pub mod decode;
 pub mod mapping;
-pub mod model;
-pub mod progress;
-pub mod proto;
-pub mod session;
-pub mod store;
+pub mod batch;
 pub mod writer;
+pub mod store;
+pub mod model;
+pub mod proto;
+pub mod shutdown;
+pub mod telemetry;
+pub mod clock;

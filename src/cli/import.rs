@@ -1,0 +1,178 @@
+//! `import`: a file into a table.
+//!
+//! In: the file, streamed. Out: progress while it runs, then a summary whose counts add up with
+//! the first rejected rows, or events and the result as JSON lines. An interrupted import is
+//! suspended, and the command that continues it is told.
+
+use crate::cli::args::ImportArgs;
+use crate::cli::exit::{self, CliError, Exit};
+use crate::cli::import::summary::Summary;
+use crate::cli::import::view::View;
+use crate::cli::server::{self, Server};
+use crate::cli::terminal::Terminal;
+use crate::client::error::{ClientError, local_failure};
+use crate::client::{CallOptions, ImportClient, json};
+use crate::proto::{ImportResult, RejectedRow, State};
+
+mod header;
+mod summary;
+mod view;
+
+pub(super) use header::file_source;
+pub(super) use summary::{equation, rejected_grid};
+pub(super) use view::describe;
+
+/// Rejected rows that the summary shows.
+const REJECTED_ROWS_SHOWN: i32 = 20;
+
+/// Imports the file.
+pub(super) async fn import(args: &ImportArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let tells_progress = !args.json;
+    let mut view = if tells_progress && terminal.is_watched() {
+        View::bar()
+    } else if tells_progress {
+        View::lines()
+    } else {
+        View::json()
+    };
+    let mut server = match Server::connect(&args.server, &[&args.table]).await {
+        Ok(server) => server,
+        Err(error) => return finish_badly(args, terminal, &view, error),
+    };
+    let client = server.client();
+    let outcome = server
+        .run(Box::pin(call(args, client, terminal, &mut view)))
+        .await;
+    view.clear();
+    server.close().await;
+    match outcome {
+        Ok(ended) => finish(args, terminal, &ended),
+        Err(error) => finish_badly(args, terminal, &view, error),
+    }
+}
+
+/// An import that ended with a result, good or bad.
+struct Ended {
+    result: ImportResult,
+    rejected_rows: Vec<RejectedRow>,
+    /// Unless it succeeded.
+    error: Option<ClientError>,
+}
+
+async fn call(
+    args: &ImportArgs,
+    client: ImportClient,
+    terminal: &mut Terminal,
+    view: &mut View,
+) -> Result<Ended, CliError> {
+    let options = CallOptions {
+        timeout: args.timeout,
+        ..CallOptions::default()
+    };
+    let header = header::of(args, view.progress_interval());
+    let imported = client
+        .import_path(header, &args.file, &options, |event| {
+            view.show(event, terminal);
+        })
+        .await;
+    let (result, error) = match imported {
+        Ok(finished) => (finished.result, None),
+        Err(ClientError::Status {
+            status,
+            result: Some(result),
+        }) => {
+            let told = (*result).clone();
+            let error = ClientError::Status {
+                status,
+                result: Some(result),
+            };
+            (told, Some(error))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let n_rejected = result
+        .stats
+        .as_ref()
+        .map_or(0, |stats| stats.rejected_row_count);
+    let mut rejected_rows = view.take_rejected_rows();
+    if n_rejected > 0 && !args.json {
+        // The samples come as batches end; the ledger has the first ones in source order.
+        let page = client
+            .rejected_rows(&result.import_id, REJECTED_ROWS_SHOWN, "")
+            .await;
+        if let Ok(page) = page
+            && !page.rejected_rows.is_empty()
+        {
+            rejected_rows = page.rejected_rows;
+        }
+    }
+    Ok(Ended {
+        result,
+        rejected_rows,
+        error,
+    })
+}
+
+fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<Exit, CliError> {
+    if args.json {
+        terminal.json(&json::line(&ended.result))?;
+        return Ok(Exit::of_result(&ended.result));
+    }
+    let summary = Summary {
+        file: &args.file,
+        table: &args.table,
+        flags: &server::flags(&args.server),
+        result: &ended.result,
+        rejected_rows: &ended.rejected_rows,
+    };
+    summary.print(terminal)?;
+    let exit = Exit::of_result(&ended.result);
+    let Some(ClientError::Status { status, .. }) = &ended.error else {
+        return Ok(exit);
+    };
+    exit::report(
+        terminal,
+        &CliError::Client(ClientError::Status {
+            status: status.clone(),
+            result: None,
+        }),
+    );
+    if ended.result.state() == State::Suspended {
+        tell_how_to_resume(args, terminal, &ended.result.import_id);
+    }
+    Ok(exit)
+}
+
+/// Without a result: refused, interrupted, or the connection broke.
+fn finish_badly(
+    args: &ImportArgs,
+    terminal: &mut Terminal,
+    view: &View,
+    error: CliError,
+) -> Result<Exit, CliError> {
+    exit::report(terminal, &error);
+    if let Some(import_id) = view.import_id() {
+        tell_how_to_resume(args, terminal, import_id);
+    }
+    if args.json {
+        let mut result = match &error {
+            CliError::Client(error) => error.to_result(),
+            other => local_failure(other),
+        };
+        if let Some(import_id) = view.import_id() {
+            import_id.clone_into(&mut result.import_id);
+        }
+        terminal.json(&json::line(&result))?;
+    }
+    Ok(error.exit())
+}
+
+fn tell_how_to_resume(args: &ImportArgs, terminal: &mut Terminal, import_id: &str) {
+    terminal.note(format!(
+        "to continue: rowlift import {} --table {}{} --import-id {import_id} --resume, \
+         and the same options",
+        server::quoted(&args.file),
+        args.table,
+        server::flags(&args.server),
+    ));
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use super::of;
+use crate::cli::args::Command;
+use crate::cli::tests::parse;
+use crate::proto::{
+    CommitMode, ConflictAction, ErrorPolicy, ImportHeader, UnmappedSource, WriteMethod,
+    import_header,
+};
+
+fn header(line: &str) -> ImportHeader {
+    let Ok(Command::Import(args)) = parse(line) else {
+        panic!("{line}");
+    };
+    of(&args, Duration::from_millis(1500))
+}
+
+#[test]
+fn what_is_not_asked_for_is_left_to_the_server() {
+    let header = header("import dir/f.xlsx --table crm.t");
+    let Some(import_header::Source::File(file)) = &header.source else {
+        panic!("{header:?}");
+    };
+    assert_eq!(file.file_name, "f.xlsx");
+    assert_eq!((file.header_row_number, &file.csv), (None, &None));
+    let progress_interval = header.progress_interval.unwrap();
+    assert_eq!(
+        (progress_interval.seconds, progress_interval.nanos),
+        (1, 500_000_000)
+    );
+    let expected = ImportHeader {
+        table: String::from("crm.t"),
+        source: header.source.clone(),
+        progress_interval: header.progress_interval,
+        ..ImportHeader::default()
+    };
+    assert_eq!(header, expected);
+}
+
+#[test]
+fn every_option_reaches_the_header() {
+    let header = header(
+        "import f.csv --table t --import-id i --resume --sheet S --header-row 0 --method batch \
+         --on-conflict skip --key a,b --on-error abort --max-rejected 7 --atomic --dry-run \
+         --ignore-unmapped --label a=b --delimiter tab --encoding windows-1252 --null-token NA \
+         --time-zone Europe/Berlin --decimal-separator , --date-order dmy",
+    );
+    assert_eq!(header.import_id, "i");
+    assert!(header.resume && header.validate_only);
+    assert_eq!(header.write_method(), WriteMethod::Batch);
+    assert_eq!(header.on_conflict(), ConflictAction::Skip);
+    assert_eq!(header.conflict_columns, ["a", "b"]);
+    assert_eq!(header.error_policy(), ErrorPolicy::Abort);
+    assert_eq!(header.max_rejected_row_count, Some(7));
+    assert_eq!(header.commit_mode(), CommitMode::Atomic);
+    assert_eq!(header.unmapped_source(), UnmappedSource::Ignore);
+    assert_eq!(header.labels["a"], "b");
+    let Some(import_header::Source::File(file)) = header.source else {
+        panic!("no file");
+    };
+    assert_eq!(
+        (file.sheet.as_str(), file.header_row_number),
+        ("S", Some(0))
+    );
+    assert_eq!(
+        (file.time_zone.as_str(), file.decimal_separator.as_str()),
+        ("Europe/Berlin", ",")
+    );
+    let csv = file.csv.unwrap();
+    assert_eq!(
+        (csv.delimiter.as_str(), csv.encoding.as_str()),
+        ("\t", "windows-1252")
+    );
+    assert_eq!(csv.null_tokens, ["NA"]);
+}

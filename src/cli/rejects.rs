@@ -1,0 +1,99 @@
+//! `rejects`: the rows that are not in the table, on the screen or as a file to fix and send again.
+
+use std::io;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::cli::args::{Output, OutputFormat, RejectsArgs};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::import::rejected_grid;
+use crate::cli::server::{self, Server};
+use crate::cli::terminal::Terminal;
+use crate::cli::text;
+use crate::client::{ImportClient, json};
+use crate::proto::FileFormat;
+
+/// Rejected rows fetched at once; a row can be large.
+const PAGE_SIZE: i32 = 100;
+
+/// Shows or exports an import's rejected rows.
+pub(super) async fn rejects(args: &RejectsArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let mut server = Server::connect(&args.server, &[]).await?;
+    let client = server.client();
+    let call = async move {
+        match &args.output {
+            Some(output) => export(&client, &args.id, output, terminal).await,
+            None => list(&client, args, terminal).await,
+        }
+    };
+    let outcome = server.run(Box::pin(call)).await;
+    server.close().await;
+    outcome?;
+    Ok(Exit::Done)
+}
+
+/// A page at a time, so that memory does not grow with the number of rows.
+async fn list(
+    client: &ImportClient,
+    args: &RejectsArgs,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let mut page_token = String::new();
+    let mut n_rows = 0;
+    loop {
+        let page = client
+            .rejected_rows(&args.id, PAGE_SIZE, &page_token)
+            .await?;
+        n_rows += i64::try_from(page.rejected_rows.len()).unwrap_or(i64::MAX);
+        if args.json {
+            for row in &page.rejected_rows {
+                terminal.json(&json::line(row))?;
+            }
+        } else if !page.rejected_rows.is_empty() {
+            for line in rejected_grid(&page.rejected_rows).lines() {
+                terminal.line(line)?;
+            }
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if !args.json {
+        terminal.note(format!("{} rejected", text::rows(n_rows)));
+    }
+    Ok(())
+}
+
+/// The file appears under its name once it is complete.
+async fn export(
+    client: &ImportClient,
+    import_id: &str,
+    output: &Output,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let failed = |source: io::Error| CliError::File {
+        path: output.path.clone(),
+        source,
+    };
+    let directory = match output.path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = NamedTempFile::new_in(directory).map_err(failed)?;
+    let format = match output.format {
+        OutputFormat::Xlsx => FileFormat::Xlsx,
+        OutputFormat::Csv => FileFormat::Csv,
+    };
+    client
+        .export_rejected_rows(import_id, format, &mut file)
+        .await?;
+    file.persist(&output.path)
+        .map_err(|error| failed(error.error))?;
+    terminal.line(format!(
+        "rejected rows are in {}",
+        server::quoted(&output.path)
+    ))?;
+    Ok(())
+}

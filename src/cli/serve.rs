@@ -1,0 +1,32 @@
+//! `serve` and `migrate`: the commands that are the server.
+
+use crate::cli::args::MigrateArgs;
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::local;
+use crate::cli::terminal::Terminal;
+use crate::config::{Config, ServeFlags};
+use crate::shutdown::Signals;
+use crate::telemetry;
+
+/// Serves until a signal.
+pub(super) async fn serve(flags: &ServeFlags) -> Result<Exit, CliError> {
+    let signals = Signals::catch().map_err(|source| CliError::Signals { source })?;
+    let config = Config::load(flags)?;
+    telemetry::init(&config.log, config.log_format)?;
+    local::serve(config, signals).await?;
+    Ok(Exit::Done)
+}
+
+/// Brings the database to this version.
+pub(super) async fn migrate(args: &MigrateArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let flags = ServeFlags {
+        database_url: args.database_url.clone(),
+        config: args.config.clone(),
+        ..ServeFlags::default()
+    };
+    let config = Config::load_in_process(&flags, &[])?;
+    telemetry::init(&config.log, config.log_format)?;
+    local::migrate(&config).await?;
+    terminal.line(format!("{} is up to date", config.database_url))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,118 @@
+//! The server that a client command asks: the one at `--addr`, or one inside this process.
+//!
+//! In: [`ServerArgs`]. Out: a client, and a [`Server`] that ends the work when SIGINT or SIGTERM
+//! comes and stops what it started. A second signal ends the stopping too.
+
+use std::path::Path;
+
+use crate::cli::args::ServerArgs;
+use crate::cli::exit::CliError;
+use crate::cli::local::LocalService;
+use crate::client::ImportClient;
+use crate::config::database_url::DatabaseUrl;
+use crate::config::{Config, ServeFlags};
+use crate::shutdown::Signals;
+use crate::telemetry;
+
+/// What is logged where the service is at `--addr`, or not configured otherwise.
+const LOG: &str = "warn";
+
+/// A server for one command.
+#[derive(Debug)]
+pub(super) struct Server {
+    client: ImportClient,
+    local: Option<LocalService>,
+    signals: Signals,
+}
+
+impl Server {
+    /// Connects; starts the service if there is no `--addr`, with `tables` allowed.
+    pub(super) async fn connect(args: &ServerArgs, tables: &[&str]) -> Result<Server, CliError> {
+        let signals = Signals::catch().map_err(|source| CliError::Signals { source })?;
+        if let Some(addr) = &args.addr {
+            telemetry::init(LOG, crate::config::LogFormat::Text)?;
+            let client = ImportClient::connect(addr).await?;
+            return Ok(Server {
+                client,
+                local: None,
+                signals,
+            });
+        }
+        let flags = ServeFlags {
+            database_url: args.database_url.clone(),
+            config: args.config.clone(),
+            ..ServeFlags::default()
+        };
+        let config = Config::load_in_process(&flags, tables)?;
+        telemetry::init(&config.log, config.log_format)?;
+        let local = LocalService::start(config).await?;
+        let client = ImportClient::connect(&local.addr().to_string()).await?;
+        Ok(Server {
+            client,
+            local: Some(local),
+            signals,
+        })
+    }
+
+    /// A client; to be dropped before [`Server::close`].
+    pub(super) fn client(&self) -> ImportClient {
+        self.client.clone()
+    }
+
+    /// Does the work of the command, until a signal drops it.
+    pub(super) async fn run<T: Send>(
+        &mut self,
+        work: impl Future<Output = Result<T, CliError>> + Send,
+    ) -> Result<T, CliError> {
+        tokio::select! {
+            outcome = work => outcome,
+            // Dropping the work resets its call, which suspends an import.
+            () = self.signals.first() => Err(CliError::Interrupted),
+        }
+    }
+
+    /// Stops the service that [`Server::connect`] started.
+    pub(super) async fn close(mut self) {
+        drop(self.client);
+        let Some(local) = self.local else {
+            return;
+        };
+        tokio::select! {
+            stopped = local.stop() => {
+                if let Err(error) = stopped {
+                    tracing::warn!(%error, "the service did not stop cleanly");
+                }
+            }
+            // The database rolls back what was under way.
+            () = self.signals.first() => {}
+        }
+    }
+}
+
+/// The flags with which another command reaches the same server, with a space before each;
+/// passwords left out.
+pub(super) fn flags(args: &ServerArgs) -> String {
+    let addr = args.addr.as_ref().map(|addr| format!(" --addr {addr}"));
+    let database = args.database_url.as_ref().map(|url| {
+        let shown = DatabaseUrl::parse(url).map_or_else(|_| url.clone(), |url| url.to_string());
+        format!(" --database-url '{shown}'")
+    });
+    let config = args
+        .config
+        .as_ref()
+        .map(|path| format!(" --config {}", quoted(path)));
+    [addr, database, config].into_iter().flatten().collect()
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |character: char| character.is_alphanumeric() || "._-/+:@%".contains(character);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! The Rust client that the command line and the tests use.
+//!
+//! In: an import's header and a file or a stream of messages. Out: every event, in order, to a
+//! callback, then the [`FinishedImport`] or a [`ClientError`]. The upload is a stream that the
+//! connection pulls as far as the server's windows allow, while the events are read beside it:
+//! neither waits for the other, and an error that comes while the upload still runs is what is
+//! returned. In memory are at most two chunks and what the windows hold. Dropping a call ends its
+//! upload without a finish and resets it: the server suspends the import.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+use crate::client::error::ClientError;
+use crate::client::upload::{Part, Upload};
+use crate::proto::import_request::Payload;
+use crate::proto::import_response::Event;
+use crate::proto::import_service_client::ImportServiceClient;
+use crate::proto::{
+    Accepted, ImportHeader, ImportRequest, ImportResponse, ImportResult, InspectFileRequest,
+    InspectFileResponse, InspectHeader, import_header, inspect_file_request,
+};
+
+mod calls;
+pub mod error;
+pub mod json;
+pub mod messages;
+mod upload;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection on which nothing moves is asked for a sign of life this often.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Without the sign of life for so long the connection is given up.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The server holds a call to its deadline; this much later the client stops waiting for it.
+const DEADLINE_SLACK: Duration = Duration::from_secs(2);
+/// Bytes of a file in one message.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A connection to a server; clones share it.
+#[derive(Debug, Clone)]
+pub struct ImportClient {
+    service: ImportServiceClient<Channel>,
+}
+
+/// How a call is made, beside what it says.
+#[derive(Debug, Clone)]
+pub struct CallOptions {
+    /// Sent as grpc-timeout; `None`: no deadline.
+    pub timeout: Option<Duration>,
+    /// Bytes of a file in one message; at least 1.
+    pub chunk_bytes: usize,
+}
+
+/// An import that ended with OK.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedImport {
+    /// What the server said first.
+    pub accepted: Accepted,
+    /// What it said last.
+    pub result: ImportResult,
+}
+
+impl Default for CallOptions {
+    fn default() -> CallOptions {
+        CallOptions {
+            timeout: None,
+            chunk_bytes: CHUNK_BYTES,
+        }
+    }
+}
+
+// === impl ImportClient ===
+
+impl ImportClient {
+    /// Connects to `addr`, a host with a port; `http://` may precede it.
+    pub async fn connect(addr: &str) -> Result<ImportClient, ClientError> {
+        let uri = if addr.contains("://") {
+            addr.to_owned()
+        } else {
+            format!("http://{addr}")
+        };
+        if !uri.starts_with("http://") {
+            return Err(ClientError::Address {
+                addr: addr.to_owned(),
+            });
+        }
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|_| ClientError::Address {
+                addr: addr.to_owned(),
+            })?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|source| ClientError::Connect {
+                addr: addr.to_owned(),
+                source,
+            })?;
+        Ok(ImportClient {
+            service: ImportServiceClient::new(channel),
+        })
+    }
+
+    /// The generated client, for the calls that need no more than that.
+    pub fn service(&self) -> ImportServiceClient<Channel> {
+        self.service.clone()
+    }
+
+    /// Imports a file on disk. `header` needs a file source; its total_bytes, and the finish's
+    /// size and SHA-256, are filled in here.
+    pub async fn import_path(
+        &self,
+        mut header: ImportHeader,
+        path: &Path,
+        options: &CallOptions,
+        on_event: impl FnMut(&Event) + Send,
+    ) -> Result<FinishedImport, ClientError> {
+        let (file, n_bytes) = open(path)?;
+        if let Some(import_header::Source::File(source)) = &mut header.source {
+            source.total_bytes = n_bytes;
+        }
+        self.import_file(header, file, options, on_event).await
+    }
+
+    /// Imports what `reader` yields, from byte 0 on: header, chunks with offset and CRC, finish
+    /// with size and SHA-256. A reader that fails ends the stream without finish, so that the
+    /// import can be resumed.
+    pub async fn import_file(
+        &self,
+        header: ImportHeader,
+        reader: impl Read + Send + 'static,
+        options: &CallOptions,
+        on_event: impl FnMut(&Event) + Send,
+    ) -> Result<FinishedImport, ClientError> {
+        let (upload, read_error) = Upload::new(reader, options.chunk_bytes);
+        let parts = upload.into_stream().map(|part| match part {
+            Part::Chunk(chunk) => messages::request(Payload::Chunk(chunk)),
+            Part::Finish(finish) => messages::request(Payload::Finish(finish)),
+        });
+        let first = messages::request(Payload::Header(header));
+        let outcome = self
+            .import_messages(messages::first(first).chain(parts), options, on_event)
+            .await;
+        match read_error.take() {
+            Some(source) => Err(ClientError::Read { source }),
+            None => outcome,
+        }
+    }
+
+    /// Sends `messages` as they are and reads the events beside them.
+    pub async fn import_messages(
+        &self,
+        messages: impl Stream<Item = ImportRequest> + Send + 'static,
+        options: &CallOptions,
+        mut on_event: impl FnMut(&Event) + Send,
+    ) -> Result<FinishedImport, ClientError> {
+        let mut seen = Seen::default();
+        let (messages, _cut) = cut_on_drop(messages);
+        let call = Box::pin(async {
+            let request = request_with_deadline(messages, options);
+            let response = self.service().import(request).await?;
+            read_events(response.into_inner(), &mut seen, &mut on_event).await
+        });
+        let failed = match within(options, call).await {
+            Some(Ok(())) => None,
+            Some(Err(status)) => Some(status),
+            None => return Err(ClientError::Deadline),
+        };
+        match (failed, seen.accepted, seen.result) {
+            (None, Some(accepted), Some(result)) => Ok(FinishedImport { accepted, result }),
+            (None, _, _) => Err(ClientError::NoResult),
+            (Some(status), _, result) => Err(ClientError::Status {
+                status: Box::new(status),
+                result: result.map(Box::new),
+            }),
+        }
+    }
+
+    /// Sends a file for inspection; nothing is written.
+    pub async fn inspect_path(
+        &self,
+        header: InspectHeader,
+        path: &Path,
+        options: &CallOptions,
+    ) -> Result<InspectFileResponse, ClientError> {
+        use inspect_file_request::Payload;
+        let (file, _) = open(path)?;
+        let (upload, read_error) = Upload::new(file, options.chunk_bytes);
+        let to_request = |payload| InspectFileRequest {
+            payload: Some(payload),
+        };
+        let parts = upload.into_stream().map(move |part| match part {
+            Part::Chunk(chunk) => to_request(Payload::Chunk(chunk)),
+            Part::Finish(finish) => to_request(Payload::Finish(finish)),
+        });
+        let messages = messages::first(to_request(Payload::Header(header))).chain(parts);
+        let (messages, _cut) = cut_on_drop(messages);
+        let outcome = within(options, async {
+            let request = request_with_deadline(messages, options);
+            self.service().inspect_file(request).await
+        })
+        .await;
+        if let Some(source) = read_error.take() {
+            return Err(ClientError::Read { source });
+        }
+        match outcome {
+            Some(Ok(response)) => Ok(response.into_inner()),
+            Some(Err(status)) => Err(status.into()),
+            None => Err(ClientError::Deadline),
+        }
+    }
+}
+
+/// What has been read of a call's events.
+#[derive(Debug, Default)]
+struct Seen {
+    accepted: Option<Accepted>,
+    result: Option<ImportResult>,
+}
+
+async fn read_events(
+    mut events: Streaming<ImportResponse>,
+    seen: &mut Seen,
+    on_event: &mut (impl FnMut(&Event) + Send),
+) -> Result<(), Status> {
+    while let Some(response) = events.message().await? {
+        // An event that this client does not know yet.
+        let Some(event) = response.event else {
+            continue;
+        };
+        on_event(&event);
+        match event {
+            Event::Accepted(accepted) => seen.accepted = Some(accepted),
+            Event::Result(result) => seen.result = Some(result),
+            Event::Ack(_) | Event::Progress(_) | Event::RejectedRow(_) | Event::Draining(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The messages, until the guard is dropped. A call's upload belongs to the connection, which goes
+/// on sending it when the call is dropped: only its end lets the stream be reset.
+fn cut_on_drop<S: Stream>(messages: S) -> (impl Stream<Item = S::Item> + use<S>, DropGuard) {
+    let dropped = CancellationToken::new();
+    let messages = messages.take_until(dropped.clone().cancelled_owned());
+    (messages, dropped.drop_guard())
+}
+
+fn request_with_deadline<T>(message: T, options: &CallOptions) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(timeout) = options.timeout {
+        request.set_timeout(timeout);
+    }
+    request
+}
+
+/// Waits a little longer than the call's deadline; `None`: in vain.
+async fn within<T>(options: &CallOptions, call: impl Future<Output = T>) -> Option<T> {
+    let Some(timeout) = options.timeout else {
+        return Some(call.await);
+    };
+    tokio::time::timeout(timeout.saturating_add(DEADLINE_SLACK), call)
+        .await
+        .ok()
+}
+
+fn open(path: &Path) -> Result<(std::fs::File, Option<i64>), ClientError> {
+    let open = || {
+        let file = std::fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        // A pipe has no size.
+        let n_bytes = metadata.is_file().then_some(metadata.len());
+        Ok((file, n_bytes.and_then(|n| i64::try_from(n).ok())))
+    };
+    open().map_err(|source| ClientError::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests;

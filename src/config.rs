@@ -1,0 +1,302 @@
+//! The service's configuration: every setting, its default and its unit.
+//!
+//! In: flags, `ROWLIFT_*` variables and a TOML file, in that order of precedence. Out: one
+//! [`Config`] that has been checked as a whole; nothing is looked up again while the service
+//! runs, and the environment is read nowhere else. An error names the key and where its value
+//! came from, never a password.
+//!
+//! ```text
+//! defaults ◀── TOML file ◀── ROWLIFT_* variables ◀── flags ──▶ check ──▶ Config
+//! ```
+//!
+//! A key of the file is a variable too: `limits.csv_bytes_max` is `ROWLIFT_LIMITS_CSV_BYTES_MAX`.
+//! Other variables that begin with `ROWLIFT_` are ignored, since Kubernetes makes such names for
+//! a service called `rowlift`. Sizes are numbers of bytes or texts such as `"256MiB"`, durations
+//! texts such as `"30s"`.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::database_url::DatabaseUrl;
+use crate::config::error::ConfigError;
+use crate::config::keys::Settings;
+use crate::decode::limits::Limits;
+use crate::store::allow::AllowedTable;
+
+mod check;
+pub mod database_url;
+pub mod error;
+mod keys;
+pub(crate) mod value;
+
+/// How long a command waits for what its own service still does.
+const COMMAND_DRAIN_GRACE: Duration = Duration::from_secs(10);
+
+/// Everything that can be set, with units in the names or the comments.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where gRPC is served; port 0 takes a free one. Default `127.0.0.1:50051`.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are served; unset: nowhere.
+    pub admin_listen: Option<SocketAddr>,
+    /// Lets `listen` be reachable from other machines although callers are not identified.
+    pub insecure: bool,
+    /// PostgreSQL or SQLite; `DATABASE_URL` stands in for `ROWLIFT_DATABASE_URL`. Default
+    /// `sqlite://rowlift.db?mode=rwc`.
+    pub database_url: DatabaseUrl,
+    /// A transaction-pooling proxy such as PgBouncer stands before the database.
+    pub database_pooled: bool,
+    /// The tables that exist for callers; the first entry that matches counts.
+    pub tables: Vec<AllowedTable>,
+    /// Bounds on files and on the decoder's child process.
+    pub limits: Limits,
+    /// Imports that run at once.
+    pub imports_max: usize,
+    /// Imports that wait for a place at once; 0: none waits.
+    pub imports_queue_max: usize,
+    /// How long an import waits for a place.
+    pub queue_wait: Duration,
+    /// How long a call may take to send its header.
+    pub header_timeout: Duration,
+    /// How long a caller that is waited for may be silent.
+    pub idle_timeout: Duration,
+    /// Connections that write at once, for all imports together. Default 2 x cores.
+    pub writers_max: usize,
+    /// Connections that write at once for one import. Default: cores, at least 2.
+    pub writers_per_import: usize,
+    /// Rows received and not yet committed, bytes, for all imports together.
+    pub bytes_in_flight_max: u64,
+    /// Rows of a batch.
+    pub batch_rows_max: usize,
+    /// Bytes of a batch.
+    pub batch_bytes_max: usize,
+    /// Rows of an import's first batch; batches grow from here.
+    pub batch_rows_first: usize,
+    /// Rejected rows after which an import fails, unless its header says otherwise.
+    pub rejected_rows_max: u64,
+    /// A gRPC message, bytes, after decompression.
+    pub message_bytes_max: usize,
+    /// Where unnamed temporary files are made. Default: the system's temporary directory.
+    pub spool_dir: PathBuf,
+    /// The program that is started as `PROGRAM decode-worker`. Default: this one.
+    pub decoder_program: PathBuf,
+    /// Decoders' child processes that run at once. Default: cores.
+    pub decoders_max: usize,
+    /// How long running imports may go on after SIGTERM.
+    pub drain_grace: Duration,
+    /// How long the listener stays open after SIGTERM while health says NOT_SERVING, so that
+    /// balancers look elsewhere first.
+    pub lame_duck: Duration,
+    /// Time between two progress events, unless a header says otherwise; at least 100 ms.
+    pub progress_interval: Duration,
+    /// How long a received row waits at most for its batch to start, unless a header says
+    /// otherwise.
+    pub max_ack_delay: Duration,
+    /// This server's name in the ledger, for people. Default: host name and process id.
+    pub server_name: String,
+    /// Which log lines are written: directives such as `info,rowlift::session=debug`. Default
+    /// `info`; `RUST_LOG` stands in for `ROWLIFT_LOG`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What `rowlift serve` is told on its command line; it wins over everything else.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ServeFlags {
+    /// Address to serve gRPC on
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address to serve probes and metrics on
+    #[arg(long, value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Database: postgres://... or sqlite://FILE
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen beyond loopback although callers are not identified
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+impl Config {
+    /// Defaults, file, variables and flags, checked.
+    pub fn load(flags: &ServeFlags) -> Result<Config, ConfigError> {
+        let (config, _) = Config::load_settings(flags)?;
+        Ok(config)
+    }
+
+    /// For a service inside a command: the settings of [`Config::load`], on a free port of the
+    /// loopback interface, without an admin port, quiet, quick to stop, with `tables` allowed
+    /// besides the configured ones.
+    pub fn load_in_process(flags: &ServeFlags, tables: &[&str]) -> Result<Config, ConfigError> {
+        let (mut config, set) = Config::load_settings(flags)?;
+        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.admin_listen = None;
+        config.lame_duck = Duration::ZERO;
+        config.drain_grace = config.drain_grace.min(COMMAND_DRAIN_GRACE);
+        if !set.was_set("log") {
+            config.log = String::from("warn");
+        }
+        if !set.was_set("log_format") {
+            config.log_format = LogFormat::Text;
+        }
+        config.allow(tables);
+        Ok(config)
+    }
+
+    /// For tests and embedding: defaults with this database, on a free port of the loopback
+    /// interface; neither file nor variables are looked at.
+    pub fn in_process(database_url: &str) -> Result<Config, ConfigError> {
+        let config = Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            database_url: DatabaseUrl::parse(database_url).map_err(|message| {
+                ConfigError::Invalid {
+                    key: "database_url",
+                    origin: String::from("the caller"),
+                    message,
+                }
+            })?,
+            ..Config::default()
+        };
+        check::values(&config)?;
+        Ok(config)
+    }
+
+    /// Allows tables that no entry names yet, with all columns that are not generated.
+    pub fn allow(&mut self, tables: &[&str]) {
+        for name in tables {
+            if self.tables.iter().any(|entry| entry.name == *name) {
+                continue;
+            }
+            self.tables.push(AllowedTable {
+                name: (*name).to_owned(),
+                importable: None,
+                assignable: Vec::new(),
+                aliases: std::collections::BTreeMap::new(),
+            });
+        }
+    }
+
+    fn load_settings(flags: &ServeFlags) -> Result<(Config, Settings), ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "this is its one home")]
+        let (config, set) = Config::resolve(flags, |name| std::env::var_os(name))?;
+        check::paths(&config)?;
+        Ok((config, set))
+    }
+
+    /// [`Config::load`] with the environment as a parameter, paths unchecked; and what was set.
+    fn resolve(
+        flags: &ServeFlags,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(Config, Settings), ConfigError> {
+        let mut config = Config {
+            server_name: server_name(variable("HOSTNAME")),
+            ..Config::default()
+        };
+        let mut set = Settings::default();
+        let file = flags
+            .config
+            .clone()
+            .or_else(|| variable("ROWLIFT_CONFIG").map(PathBuf::from));
+        if let Some(path) = file {
+            set.apply_file(&mut config, &path)?;
+        }
+        set.apply_variables(&mut config, &variable)?;
+        set.apply_flags(&mut config, flags)?;
+        if !set.was_set("writers_per_import") {
+            config.writers_per_import = config.writers_per_import.min(config.writers_max);
+        }
+        check::values(&config)?;
+        Ok((config, set))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            admin_listen: None,
+            insecure: false,
+            database_url: DatabaseUrl::default(),
+            database_pooled: false,
+            tables: vec![sample_table()],
+            limits: Limits::default(),
+            imports_max: 16,
+            imports_queue_max: 64,
+            queue_wait: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            writers_max: cores * 2,
+            writers_per_import: cores.max(2),
+            bytes_in_flight_max: 256 << 20,
+            batch_rows_max: 20_000,
+            batch_bytes_max: 8 << 20,
+            batch_rows_first: 500,
+            rejected_rows_max: 10_000,
+            message_bytes_max: 4 << 20,
+            spool_dir: std::env::temp_dir(),
+            decoder_program: std::env::current_exe()
+                .unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+            decoders_max: cores,
+            drain_grace: Duration::from_secs(280),
+            lame_duck: Duration::ZERO,
+            progress_interval: Duration::from_secs(1),
+            max_ack_delay: Duration::from_millis(200),
+            server_name: server_name(None),
+            log: String::from("info"),
+            log_format: LogFormat::Auto,
+        }
+    }
+}
+
+/// The table that the migrations make; its key and time stamps are the database's to fill.
+fn sample_table() -> AllowedTable {
+    let importable = [
+        "name",
+        "category",
+        "phone",
+        "email",
+        "address",
+        "city",
+        "country",
+        "website",
+        "description",
+    ];
+    AllowedTable {
+        name: String::from("businesses"),
+        importable: Some(importable.map(String::from).to_vec()),
+        assignable: Vec::new(),
+        aliases: std::collections::BTreeMap::new(),
+    }
+}
+
+fn server_name(host_variable: Option<OsString>) -> String {
+    let host = host_variable
+        .and_then(|host| host.into_string().ok())
+        .or_else(|| std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).ok())
+        .map(|host| host.trim().to_owned())
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| String::from("rowlift"));
+    format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! The contract's service over the session and the store.
+//!
+//! In: protobuf messages and metadata. Out: protobuf messages and statuses. `tonic` and `prost`
+//! types stop here; every status is made in [`status`].
+
+pub mod convert;
+pub mod deadline;
+pub mod header;
+pub mod messages;
+pub mod oversized;
+pub mod paging;
+pub mod rows;
+pub mod service;
+pub mod status;
