@@ -1,1 +1,12 @@
 //! Integration tests, in one binary.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, in its helpers too"
+)]
+
+mod decode;
+mod layers;
+mod postgres;
+mod service;
+mod store_contract;
+mod support;

@@ -1,0 +1,146 @@
+"""A running Rowlift and its database, for tests from outside."""
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from rowlift.v1 import import_service_pb2 as pb
+from rowlift.v1 import import_service_pb2_grpc as rpc
+
+START_SECONDS_MAX = 60
+
+
+class Service:
+    """One `rowlift serve` on a free port, with a channel and a stub."""
+
+    def __init__(self, database_url, tables):
+        self.folder = tempfile.TemporaryDirectory(prefix="rowlift-interop-")
+        config = os.path.join(self.folder.name, "rowlift.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            for table in tables:
+                file.write(table + "\n")
+        self.process = subprocess.Popen(
+            [os.environ["ROWLIFT_BINARY"], "serve", "--listen", "127.0.0.1:0",
+             "--database-url", database_url, "--config", config],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder.name,
+        )
+        self.log = []
+        self.address = self._wait_for_address()
+        self.channel = grpc.insecure_channel(self.address)
+        self.stub = rpc.ImportServiceStub(self.channel)
+
+    def _wait_for_address(self):
+        """The service logs where it serves; the rest of its log is kept for failures."""
+        found = queue.Queue()
+
+        def read():
+            for line in self.process.stdout:
+                self.log.append(line)
+                match = re.search(r"127\.0\.0\.1:(\d+)", line)
+                if match and "serving gRPC" in line:
+                    found.put(match.group(0))
+            found.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        address = found.get(timeout=START_SECONDS_MAX)
+        if address is None:
+            raise AssertionError("the service ended: " + "".join(self.log))
+        return address
+
+    def stop(self):
+        self.channel.close()
+        self.process.terminate()
+        code = self.process.wait(timeout=30)
+        self.folder.cleanup()
+        assert code == 0, f"exit code {code} after SIGTERM: " + "".join(self.log)
+
+
+class Postgres:
+    """A fresh database on the shared cluster."""
+
+    def __init__(self):
+        self.cluster = os.environ["ROWLIFT_TEST_POSTGRES"]
+        self.name = "interop_" + uuid.uuid4().hex
+        self._psql(self.cluster, f"create database {self.name}")
+        base, _, query = self.cluster.partition("?")
+        self.url = re.sub(r"/[^/]*$", "/" + self.name, base) + ("?" + query if query else "")
+        subprocess.run([os.environ["ROWLIFT_BINARY"], "migrate", "--database-url", self.url],
+                       check=True, capture_output=True)
+
+    def query(self, sql):
+        return self._psql(self.url, sql)
+
+    def drop(self):
+        self._psql(self.cluster, f"drop database {self.name} with (force)")
+
+    @staticmethod
+    def _psql(url, sql):
+        done = subprocess.run(["psql", "-XAqt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql],
+                              check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return done.stdout.rstrip("\n")
+
+
+def wait_until_serving(service):
+    """Imports are refused until the ledger is ready; health tells when."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    stub = health_pb2_grpc.HealthStub(service.channel)
+    request = health_pb2.HealthCheckRequest(service="rowlift.v1.ImportService")
+    until = time.monotonic() + START_SECONDS_MAX
+    for response in stub.Watch(request, timeout=START_SECONDS_MAX):
+        if response.status == health_pb2.HealthCheckResponse.SERVING:
+            return
+        assert time.monotonic() < until
+    raise AssertionError("never SERVING: " + "".join(service.log))
+
+
+def run_import(stub, header, payloads, **finish):
+    """All events of an import that is expected to end OK."""
+    return list(stub.Import(messages(header, payloads, **finish), timeout=120))
+
+
+def messages(header, payloads, **finish):
+    yield pb.ImportRequest(header=header)
+    for payload in payloads:
+        yield payload
+    yield pb.ImportRequest(finish=pb.Finish(**finish))
+
+
+def chunks(data, size=64 * 1024):
+    for offset in range(0, len(data), size):
+        chunk = pb.FileChunk(offset=offset, data=data[offset:offset + size])
+        yield pb.ImportRequest(chunk=chunk)
+
+
+def result_of(events):
+    assert events[0].WhichOneof("event") == "accepted", events[0]
+    assert events[-1].WhichOneof("event") == "result", events[-1]
+    return events[-1].result
+
+
+@contextlib.contextmanager
+def refused(test, code, reason):
+    """The call inside must end with this status; yields its details."""
+    details = {}
+    with test.assertRaises(grpc.RpcError) as caught:
+        yield details
+    error = caught.exception
+    test.assertEqual(error.code(), code, error.details())
+    for detail in rpc_status.from_call(error).details:
+        for message in (error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()):
+            if detail.Unpack(message):
+                details[type(message).__name__] = message
+    test.assertEqual(details["ErrorInfo"].reason, reason)
+    test.assertEqual(details["ErrorInfo"].domain, "rowlift")

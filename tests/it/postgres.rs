@@ -1,0 +1,8 @@
+//! What is PostgreSQL's own: types, isolation of bad rows, fences, deadlines.
+
+mod catalog;
+mod fence;
+mod fixture;
+mod isolation;
+mod ledger;
+mod types;

@@ -1,0 +1,16 @@
+//! The service from outside: what a caller sees, over real loopback gRPC.
+
+mod endings;
+mod files;
+mod fixtures;
+mod postgres;
+mod rows;
+mod stops;
+
+/// A table with one of each constraint.
+const PEOPLE: &str = "create table people (
+    id integer primary key,
+    name text not null,
+    email text unique,
+    age integer check (age >= 0)
+)";

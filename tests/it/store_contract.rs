@@ -1,0 +1,95 @@
+//! What every store promises, tested on each of them with the same cases.
+
+pub(crate) mod backend;
+mod batches;
+mod catalogue;
+mod ledger;
+mod listing;
+mod once;
+mod postgres_backend;
+mod rejects;
+mod sqlite_only;
+
+/// Makes a test of every case for every database.
+macro_rules! contract {
+    ($($module:ident::$case:ident),+ $(,)?) => {
+        mod sqlite {
+            use crate::support::sqlite::SqliteBackend;
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$module::$case(&SqliteBackend::start().await).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            use super::postgres_backend::PostgresBackend;
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$module::$case(&PostgresBackend::start().await).await;
+                }
+            )+
+        }
+    };
+}
+
+contract! {
+    catalogue::columns_are_described_by_the_catalogue,
+    catalogue::keys_and_checks_are_described_by_the_catalogue,
+    catalogue::names_full_of_quotes_are_harmless,
+    catalogue::tables_of_the_ledger_are_hidden,
+    catalogue::sample_table_takes_rows,
+    batches::rows_arrive_with_every_method,
+    batches::values_come_back_as_they_were_sent,
+    batches::unset_columns_get_their_defaults,
+    batches::large_batches_arrive_whole,
+    batches::blank_ordinals_are_counted,
+    rejects::mapping_rejects_are_kept_beside_the_rows,
+    rejects::repeats_of_a_unique_key_are_rejected,
+    rejects::missing_parents_are_rejected,
+    rejects::deferred_foreign_keys_are_attributed_to_rows,
+    rejects::failed_checks_are_rejected,
+    rejects::nulls_in_required_columns_are_rejected,
+    rejects::rows_that_a_trigger_swallows_are_rejected,
+    rejects::errors_of_triggers_reject_their_row,
+    rejects::every_bad_row_of_a_large_batch_is_found,
+    rejects::batch_of_bad_rows_only_commits,
+    rejects::changed_schema_fails_the_import,
+    once::receipt_is_repeated_without_writing,
+    once::overlapping_batch_is_refused,
+    once::older_session_is_fenced,
+    once::newer_session_row_fences_before_the_takeover_is_done,
+    once::passed_deadline_writes_nothing,
+    once::dropped_write_leaves_nothing,
+    once::reject_limit_lets_exactly_so_many_rows_pass,
+    once::reject_limit_is_exact_with_two_writers,
+    ledger::unknown_import_begins,
+    ledger::known_import_with_other_options_is_an_id_conflict,
+    ledger::live_import_is_busy,
+    ledger::suspended_import_has_to_be_resumed,
+    ledger::resume_of_an_unknown_import_begins_it,
+    ledger::resume_takes_a_live_import_over,
+    ledger::ended_import_is_replayed,
+    ledger::failed_import_without_a_row_begins_anew,
+    ledger::failed_import_with_a_row_is_replayed,
+    ledger::watermark_waits_for_the_first_gap,
+    ledger::position_is_that_of_the_last_batch_below_the_watermark,
+    ledger::ids_belong_to_their_owner,
+    ledger::simultaneous_resumes_leave_one_holder,
+    ledger::heartbeat_renews_the_lease,
+    ledger::heartbeat_tells_of_fencing,
+    ledger::cancel_request_reaches_the_session,
+    ledger::cancel_ends_an_import_that_nobody_holds,
+    ledger::cancel_of_an_unknown_import_is_none,
+    ledger::suspended_session_does_not_come_back_by_heartbeat,
+    ledger::end_is_repeatable_and_fenced,
+    ledger::store_is_ready_once_migrated,
+    listing::imports_are_listed_newest_first_in_pages,
+    listing::filters_narrow_the_list,
+    listing::pages_of_rejected_rows_add_up,
+    listing::counts_obey_the_conservation_law,
+}

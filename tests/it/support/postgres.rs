@@ -1,0 +1,173 @@
+//! A PostgreSQL database of its own for each test.
+//!
+//! In: nothing, or the cluster that `ROWLIFT_TEST_POSTGRES` names (`scripts/test` starts one for all
+//! tests). Out: an empty database, dropped when the value is. Without the variable the first
+//! test of a process starts a cluster with `scripts/pg-cluster`, and the last one that holds it stops it.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, ValueRef as _};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/pg-cluster");
+
+/// The cluster that this process started, while a test holds it.
+static STARTED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+
+/// An empty database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    admin_url: String,
+    url: String,
+    name: String,
+    /// Declared last: the database is dropped before its cluster stops.
+    _cluster: Option<Arc<Cluster>>,
+}
+
+/// A server that this process started.
+#[derive(Debug)]
+struct Cluster {
+    dir: PathBuf,
+    url: String,
+}
+
+impl Database {
+    /// A new database.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL and none can be installed: nothing is skipped.
+    pub(crate) async fn fresh() -> Database {
+        let (admin_url, cluster) = if let Some(url) = external_url() {
+            (url, None)
+        } else {
+            let cluster = Cluster::shared();
+            (cluster.url.clone(), Some(cluster))
+        };
+        let name = format!("rowlift_{}", uuid::Uuid::new_v4().simple());
+        execute(
+            &admin_url,
+            &format!("CREATE DATABASE {name} TEMPLATE template0"),
+        )
+        .await;
+        let (server, _) = admin_url
+            .rsplit_once('/')
+            .expect("the URL names a database");
+        Database {
+            url: format!("{server}/{name}"),
+            admin_url,
+            name,
+            _cluster: cluster,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs statements.
+    pub(crate) async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await;
+    }
+
+    /// The rows of a query, each value as the database writes it; NULL is `None`.
+    pub(crate) async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let rows = connection.fetch_all(sqlx::raw_sql(sql)).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let text = |row: &sqlx::postgres::PgRow, at: usize| {
+            let value = row.try_get_raw(at).unwrap();
+            (!value.is_null()).then(|| value.as_str().unwrap().to_owned())
+        };
+        let texts = rows
+            .iter()
+            .map(|row| (0..row.len()).map(|at| text(row, at)).collect());
+        texts.collect()
+    }
+
+    /// The only value of the only row of a query.
+    pub(crate) async fn value(&self, sql: &str) -> String {
+        let rows = self.query(sql).await;
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows[0][0].clone().unwrap_or_default()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let url = self.admin_url.clone();
+        // A test's runtime may be ending: the statement runs on one of its own.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime for one statement");
+            runtime.block_on(execute(&url, &sql));
+        });
+        // A panic there is shown by itself; a second one here would abort the tests.
+        let _ = dropping.join();
+    }
+}
+
+impl Cluster {
+    fn shared() -> Arc<Cluster> {
+        let mut started = STARTED
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(cluster) = started.upgrade() {
+            return cluster;
+        }
+        let cluster = Arc::new(Cluster::start());
+        *started = Arc::downgrade(&cluster);
+        cluster
+    }
+
+    fn start() -> Cluster {
+        let dir = tempfile::Builder::new()
+            .prefix("rowlift-pg.")
+            .tempdir()
+            .expect("a temporary directory")
+            .keep();
+        let mut output = pg_cluster("start", &dir);
+        let output = output.stderr(Stdio::inherit()).output().expect(SCRIPT);
+        assert!(output.status.success(), "{SCRIPT} start failed");
+        let url = String::from_utf8(output.stdout).expect("a URL");
+        Cluster {
+            dir,
+            url: url.trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // What cannot be stopped is left to the operating system; tests have ended.
+        let _ = pg_cluster("stop", &self.dir).status();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn pg_cluster(action: &str, dir: &Path) -> Command {
+    let mut command = Command::new(SCRIPT);
+    command.arg(action).arg(dir).stdin(Stdio::null());
+    command
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no configuration to read it for them"
+)]
+fn external_url() -> Option<String> {
+    std::env::var("ROWLIFT_TEST_POSTGRES").ok()
+}
+
+async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let done = connection.execute(sqlx::raw_sql(sql)).await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    connection.close().await.unwrap();
+}
