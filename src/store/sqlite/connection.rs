@@ -10,6 +10,9 @@
 //! Durability: WAL with `synchronous = FULL`. NORMAL would keep everything over a kill of the
 //! process, but a power cut could take back the last commits; an acknowledged row is promised to
 //! be there, and one sync a batch of thousands of rows costs little.
+//!
+//! `temp_store = MEMORY` keeps the statement journal in memory: in a file, an INSERT of many rows
+//! cost 5.5 writes a row (1.1 million for 200,000 rows with six indexes, counted with strace).
 
 use std::fmt;
 use std::future::Future;
@@ -36,6 +39,14 @@ const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process to let go of the file, at most; half of the
 /// control timeout where that is shorter, so that the answer comes within it.
 const BUSY_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+/// Pages of the database that the writer keeps in memory, KiB. The pages of a large table's
+/// indexes are written in no order; SQLite's own 2 MiB make it write them again and again.
+const WRITER_CACHE_KIB: u32 = 32 * 1024;
+/// Pages in the log before they are carried over to the database, 32 MiB: a page that several
+/// batches change is carried over once.
+const WAL_PAGES: u32 = 8_000;
+/// What remains of the log's file after it was carried over, bytes.
+const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// Virtual-machine instructions between two looks at the stop flag: some microseconds.
 const STOP_CHECK_INSTRUCTIONS: i32 = 4096;
 /// Prepared statements kept by a connection; an import needs about eight for each set of columns.
@@ -108,6 +119,7 @@ impl Connections {
             .map_err(store_error)?
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT_MAX.min(control_timeout / 2))
+            .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(STATEMENTS_CACHED_MAX)
             .row_buffer_size(RESULTS_BUFFERED_MAX)
             .disable_statement_logging();
@@ -117,6 +129,8 @@ impl Connections {
             // WAL is kept by the file: a reader finds it there and could not set it.
             (true, _) | (_, true) => options,
             (false, false) => options
+                .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
+                .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full),
         };
@@ -190,7 +204,9 @@ impl Connections {
     }
 
     async fn open_writer(&self) -> Result<Writer, sqlx::Error> {
-        let mut connection = self.options.connect().await?;
+        let cache = format!("-{WRITER_CACHE_KIB}");
+        let options = self.options.clone().pragma("cache_size", cache);
+        let mut connection = options.connect().await?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let mut handle = connection.lock_handle().await?;

@@ -212,7 +212,7 @@ async fn a_deadline_ends_a_batch_in_time_and_leaves_no_backend() {
         );
     }
     let active = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() \
-        AND state <> 'idle' AND application_name = 'rowlift'";
+        AND state = 'active' AND pid <> pg_backend_pid()";
     let begun = Instant::now();
     while fixture.database.value(active).await != "t" {
         assert!(
@@ -242,7 +242,7 @@ async fn a_dropped_write_closes_its_connection_and_rolls_back() {
         }
     }
     let gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() \
-        AND state <> 'idle' AND application_name = 'rowlift'";
+        AND state = 'active' AND pid <> pg_backend_pid()";
     let begun = Instant::now();
     while fixture.database.value(gone).await != "t" {
         assert!(

@@ -35,8 +35,8 @@ pub(super) type Refused = BTreeMap<usize, RowViolation>;
 
 /// SQLite's limit on parameters of a statement.
 const PARAMETERS_MAX: usize = 32_766;
-/// Rows of one INSERT.
-const ROWS_TOGETHER_MAX: usize = 128;
+/// Rows of one INSERT; 128 are about a tenth slower.
+const ROWS_TOGETHER_MAX: usize = 512;
 /// Statements of one command where each row has its own.
 const ROWS_SINGLY_MAX: usize = 32;
 
