@@ -33,14 +33,20 @@ pub(super) struct Group {
 }
 
 /// Groups `rows` (indexes into the batch) by the columns that they set, in the order in which the
-/// groups first occur.
-pub(super) fn group_by_set_columns(batch: &Batch, rows: &[usize]) -> Vec<Group> {
+/// groups first occur. A column without a default is always set: leaving it out means NULL, and
+/// blank cells must not split a COPY.
+pub(super) fn group_by_set_columns(plan: &WritePlan, batch: &Batch, rows: &[usize]) -> Vec<Group> {
+    let has_default: Vec<bool> = (0..plan.columns.len())
+        .map(|at| plan.column(at).has_default)
+        .collect();
     let mut groups: Vec<Group> = Vec::new();
     let mut set: Vec<usize> = Vec::new();
     for (position, index) in rows.iter().enumerate() {
         let row = batch.rows.row(*index);
         set.clear();
-        set.extend((0..row.n_columns()).filter(|at| row.value(*at) != Value::Unset));
+        set.extend(
+            (0..row.n_columns()).filter(|at| !has_default[*at] || row.value(*at) != Value::Unset),
+        );
         match groups.iter_mut().find(|group| group.columns == set) {
             Some(group) => group.members.push(position),
             None => groups.push(Group {

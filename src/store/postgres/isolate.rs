@@ -115,7 +115,7 @@ impl<'a> RowWriter<'a> {
         rows: &[usize],
     ) -> Result<(), NotWritten> {
         let WriteRequest { plan, batch, .. } = self.request;
-        let groups = group_by_set_columns(batch, rows);
+        let groups = group_by_set_columns(plan, batch, rows);
         // COPY without columns would mean all of them.
         let copyable = groups.iter().all(|group| !group.columns.is_empty());
         if groups.len() > COPY_GROUPS_MAX || !copyable {
