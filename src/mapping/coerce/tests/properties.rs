@@ -272,6 +272,17 @@ proptest! {
     }
 
     #[test]
+    fn numbers_are_rounded_to_15_digits(value in any_number()) {
+        prop_assume!(value.is_finite());
+        let float8 = target(ColumnType::Float8);
+        let expected = Value::Float(crate::model::cell::round_to_15_digits(value));
+        prop_assert_eq!(
+            coerce(&float8, Cell::Number(value), &cells()),
+            Ok(format!("{expected:?}"))
+        );
+    }
+
+    #[test]
     fn every_date_comes_back(days in DAYS_MIN..=DAYS_MAX) {
         let (year, month, day) = date_of(days);
         let reference = civil::date(1970, 1, 1)
