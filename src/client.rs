@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
@@ -127,6 +128,10 @@ impl ImportClient {
         let (file, n_bytes) = open(path)?;
         if let Some(import_header::Source::File(source)) = &mut header.source {
             source.total_bytes = n_bytes;
+            // An id that is used again may be of another file: the server compares at once.
+            if !header.import_id.is_empty() && source.sha256.is_empty() && n_bytes.is_some() {
+                source.sha256 = sha256_of(path).await?;
+            }
         }
         self.import_file(header, file, options, on_event).await
     }
@@ -288,6 +293,29 @@ fn open(path: &Path) -> Result<(std::fs::File, Option<i64>), ClientError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// SHA-256 of a file, read on a blocking thread.
+async fn sha256_of(path: &Path) -> Result<Vec<u8>, ClientError> {
+    let read = path.to_owned();
+    let hash = move || -> std::io::Result<Vec<u8>> {
+        let mut hasher = Sha256::new();
+        let mut file = std::fs::File::open(read)?;
+        let mut piece = vec![0; CHUNK_BYTES];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(hasher.finalize().to_vec()),
+                n_bytes => hasher.update(&piece[..n_bytes]),
+            }
+        }
+    };
+    let hashed = tokio::task::spawn_blocking(hash).await;
+    hashed
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .map_err(|source| ClientError::Open {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::cli::server::{self, Server};
 use crate::cli::terminal::Terminal;
 use crate::client::error::{ClientError, local_failure};
 use crate::client::{CallOptions, ImportClient, json};
+use crate::proto::import_response::Event;
 use crate::proto::{ImportResult, RejectedRow, State};
 
 mod header;
@@ -57,6 +58,8 @@ struct Ended {
     rejected_rows: Vec<RejectedRow>,
     /// Unless it succeeded.
     error: Option<ClientError>,
+    /// The import had ended before: nothing was written now.
+    replayed: bool,
 }
 
 async fn call(
@@ -70,8 +73,12 @@ async fn call(
         ..CallOptions::default()
     };
     let header = header::of(args, view.progress_interval());
+    let mut replayed = false;
     let imported = client
         .import_path(header, &args.file, &options, |event| {
+            if let Event::Accepted(accepted) = event {
+                replayed = accepted.replayed;
+            }
             view.show(event, terminal);
         })
         .await;
@@ -110,6 +117,7 @@ async fn call(
         result,
         rejected_rows,
         error,
+        replayed,
     })
 }
 
@@ -117,6 +125,12 @@ fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<E
     if args.json {
         terminal.json(&json::line(&ended.result))?;
         return Ok(Exit::of_result(&ended.result));
+    }
+    if ended.replayed {
+        terminal.line(format!(
+            "Import {} had ended before: its stored result follows, nothing was written.",
+            ended.result.import_id
+        ))?;
     }
     let summary = Summary {
         file: &args.file,

@@ -242,3 +242,27 @@ async fn chunks_that_were_sent_before_are_dropped() {
     assert_eq!(ended.refusal(), (Code::OutOfRange, "OFFSET_GAP".to_owned()));
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_was_of_another_file_is_not_replayed() {
+    let service = Service::sqlite(PEOPLE).await;
+    let header = |data: &[u8]| {
+        let mut header = mapped_header("reused");
+        header.source = Some(import_header::Source::File(proto::FileSource {
+            sha256: Sha256::digest(data).to_vec(),
+            ..Default::default()
+        }));
+        header
+    };
+    let messages = file_messages(header(CSV), CSV);
+    assert_eq!(service.import(messages).await.ok().inserted_row_count, 2);
+    let messages = file_messages(header(CSV), CSV);
+    assert_eq!(service.import(messages).await.ok().inserted_row_count, 2);
+    let other = b"Name,E-Mail,age\nCy,c@x,1\n";
+    let ended = service.import(file_messages(header(other), other)).await;
+    assert_eq!(
+        ended.refusal(),
+        (Code::AlreadyExists, "ID_CONFLICT".to_owned())
+    );
+    service.stop().await;
+}
