@@ -23,7 +23,7 @@ use crate::model::import::{
 use crate::model::plan::WritePlan;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::stats::RowCounts;
-use crate::model::table::{Table, TableName};
+use crate::model::table::Table;
 
 pub mod allow;
 pub mod identifier;
@@ -279,9 +279,4 @@ pub struct Writers {
     pub total: usize,
     /// One import.
     pub per_import: usize,
-}
-
-/// Names a table from a listing: `name` alone resolves in the default schema.
-pub fn table_matches(table: &TableName, default_schema: &str, wanted: &str) -> bool {
-    wanted == table.to_string() || (table.schema == default_schema && wanted == table.name)
 }

@@ -151,7 +151,8 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
-fn stopping() -> Failure {
+/// The grace of a stop is over.
+pub fn stopping() -> Failure {
     Failure::new(
         Reason::Draining,
         "the server is stopping; resume at another one",

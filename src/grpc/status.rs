@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
 
 use crate::model::import::{Failure, Reason};
+use crate::session::open;
 
 /// ErrorInfo's domain.
 const DOMAIN: &str = "rowlift";
@@ -59,10 +60,7 @@ pub fn from_caller(status: &Status) -> Failure {
     // A status with a source was made from a transport's error: the caller is gone, whatever
     // code h2 gave it. So it is where the stream broke off inside a message.
     if status.source().is_some() || status.message().starts_with("Unexpected EOF") {
-        return Failure::new(
-            Reason::CancelledByCaller,
-            "the caller is gone; resume to go on",
-        );
+        return open::caller_gone();
     }
     match status.code() {
         Code::OutOfRange | Code::ResourceExhausted => Failure::new(
@@ -73,10 +71,7 @@ pub fn from_caller(status: &Status) -> Failure {
         Code::InvalidArgument | Code::Internal | Code::Unimplemented => {
             Failure::new(Reason::WrongPayload, "a message does not decode")
         }
-        _ => Failure::new(
-            Reason::CancelledByCaller,
-            "the caller is gone; resume to go on",
-        ),
+        _ => open::caller_gone(),
     }
 }
 

@@ -96,11 +96,6 @@ impl Admission {
             _slot: slot.expect("slots are never closed"),
         }
     }
-
-    /// Imports that run now.
-    pub fn n_running(&self, imports_max: usize) -> usize {
-        imports_max.saturating_sub(self.slots.available_permits())
-    }
 }
 
 /// All places are taken.

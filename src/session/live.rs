@@ -27,7 +27,7 @@ use crate::session::spec::SourceSpec;
 use crate::session::tally::Tally;
 use crate::session::{Call, Message, Sessions, conclude, ending, open};
 use crate::store::{Pulse, StoreError};
-use crate::writer::WriteContext;
+use crate::writer::{self, WriteContext};
 
 mod handle;
 mod report;
@@ -403,9 +403,7 @@ pub(super) fn cancelled_by_request() -> Failure {
 async fn stop_signal(call: &Call, sessions: &Sessions, registration: &mut Registration) -> Failure {
     tokio::select! {
         () = call.caller_gone.cancelled() => open::caller_gone(),
-        () = sessions.drained.cancelled() => {
-            Failure::new(Reason::Draining, "the server is stopping; resume at another one")
-        }
+        () = sessions.drained.cancelled() => writer::stopping(),
         // The sender lives in the registry as long as the registration.
         Ok(pulse) = registration.pulse.wait_for(|pulse| *pulse != Pulse::Held) => match *pulse {
             Pulse::Fenced => ending::failure_of(StoreError::Fenced),

@@ -17,6 +17,7 @@ use crate::session::ending;
 use crate::session::spec::{ImportSpec, SourceSpec};
 use crate::session::{Call, Message, SessionConfig, Sessions};
 use crate::store::{OpenImport, OpenMode, Opened};
+use crate::writer;
 
 /// What became of a header.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ async fn bounded<T>(
         result = work => result,
         () = deadline => Err(ending::deadline().with("phase", "QUEUED").with("committed_offset", 0)),
         () = call.caller_gone.cancelled() => Err(caller_gone()),
-        () = sessions.drained.cancelled() => Err(draining()),
+        () = sessions.drained.cancelled() => Err(writer::stopping()),
     }
 }
 
@@ -119,14 +120,6 @@ pub fn caller_gone() -> Failure {
     Failure::new(
         Reason::CancelledByCaller,
         "the caller is gone; resume to go on",
-    )
-}
-
-/// The grace of a stop is over.
-pub fn draining() -> Failure {
-    Failure::new(
-        Reason::Draining,
-        "the server is stopping; resume at another one",
     )
 }
 
