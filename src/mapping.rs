@@ -18,13 +18,15 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::mapping::coerce::{Settings, Target};
+use crate::mapping::conflict::ConflictSpec;
 use crate::model::frame::{Frame, FrameRow};
 use crate::model::import::Failure;
-use crate::model::plan::PlannedColumn;
+use crate::model::plan::{OnConflict, PlannedColumn};
 use crate::model::reject::{RejectedRow, SourceKind};
 use crate::model::table::Table;
 use crate::model::value::RowBuffer;
 
+pub mod conflict;
 mod coerce;
 mod describe;
 mod header;
@@ -60,6 +62,7 @@ pub struct Mapping {
     strays: Strays,
     /// The sheet of a workbook, for rejects and row contexts.
     sheet: String,
+    on_conflict: OnConflict,
 }
 
 /// A value that is not read from a cell.
@@ -134,6 +137,8 @@ pub struct MappingSpec {
     pub date_order: Option<DateOrder>,
     /// For row contexts.
     pub context: ImportContext,
+    /// What a row does that meets an existing key.
+    pub conflict: ConflictSpec,
 }
 
 /// One entry of an explicit mapping.
@@ -271,6 +276,7 @@ impl Mapping {
                 table_column: target.table_column,
                 source_index,
                 source_name: effective.source_name.clone(),
+                insert_only: effective.insert_only,
             })
             .collect()
     }
@@ -283,6 +289,16 @@ impl Mapping {
     /// Columns that the source has: those of its header, else up to the last that is mapped.
     pub fn n_source_columns(&self) -> usize {
         self.n_source_columns
+    }
+
+    /// What a row does that meets an existing key.
+    pub fn on_conflict(&self) -> OnConflict {
+        self.on_conflict.clone()
+    }
+
+    /// Whether the row has no content, so that [`Mapping::map_row`] would call it blank.
+    pub fn is_blank(&self, row: FrameRow<'_>) -> bool {
+        row::is_blank(self, row)
     }
 
     /// The table that the mapping was resolved against.

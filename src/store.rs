@@ -57,6 +57,8 @@ pub struct OpenImport {
     pub resumed: bool,
     /// First ordinal that is not decided.
     pub committed_offset: u64,
+    /// Wrapping sum of the hashes of the rows below it.
+    pub committed_hash: u128,
     /// Committed ranges above the watermark, ascending, disjoint.
     pub committed_ranges: Vec<CommittedRange>,
     /// Counts of everything committed so far.
@@ -65,6 +67,8 @@ pub struct OpenImport {
     pub committed_position: Option<Bytes>,
     /// Milliseconds since 1970 at which the import began, the same over resume.
     pub create_time_ms: i64,
+    /// SHA-256 of the file, where an earlier session [noted](Store::note_file) it.
+    pub file_sha256: Option<[u8; 32]>,
 }
 
 /// One row of `import_batches`.
@@ -74,6 +78,8 @@ pub struct CommittedRange {
     pub range: Range<u64>,
     /// Wrapping sum of the rows' hashes.
     pub rows_hash: u128,
+    /// The caller's place at its end.
+    pub position: Option<Bytes>,
 }
 
 /// How a session's first request treats an import that exists.
@@ -83,6 +89,9 @@ pub enum OpenMode {
     Begin,
     /// `resume` set: also a suspended or a live one, which is taken over.
     Resume,
+    /// A call that may be repeated whatever became of it before: like [`OpenMode::Resume`], but
+    /// an import that failed without a decided row begins anew.
+    Repeat,
 }
 
 /// What a heartbeat tells of one session.
@@ -156,6 +165,68 @@ pub struct WriteRequest<'a> {
     pub deadline: Option<Instant>,
 }
 
+/// What the one transaction of an ATOMIC import or a dry run needs.
+#[derive(Debug, Clone, Copy)]
+pub struct AtomicRequest<'a> {
+    /// The session that writes.
+    pub key: SessionKey,
+    /// Where and how.
+    pub plan: &'a WritePlan,
+    /// The import's budget.
+    pub rejects: &'a RejectBudget,
+    /// Set for the transaction.
+    pub settings: &'a BTreeMap<String, String>,
+    /// The call's deadline; also bounds the statements inside the database.
+    pub deadline: Option<Instant>,
+    /// Nothing is to stay: rejected rows are not stored either.
+    pub validate_only: bool,
+}
+
+/// One transaction over all batches of an import. Dropped, it rolls back and its connection is
+/// closed; so it is after any error but a refusal to commit.
+#[async_trait]
+pub trait AtomicWrite: Send {
+    /// Writes the next batch in a savepoint of its own, its rejected rows with it. The verdicts
+    /// are those of [`Store::write_batch`]. [`StoreError::RejectLimit`] names the rows of this
+    /// batch up to the one beyond the limit, and nothing of the import will stay.
+    async fn write(&mut self, batch: &Batch, probe_first: bool) -> Result<Receipt, StoreError>;
+
+    /// Checks the fence, stores the range of everything, commits. A COMMIT whose answer is lost
+    /// is [`StoreError::Transient`]: [`Store::committed`] tells whether it is in.
+    async fn commit(self: Box<Self>, whole: &WholeRange) -> Result<(), StoreError>;
+
+    /// Rolls back; the connection goes back to its pool.
+    async fn rollback(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// All rows of an ATOMIC import or a dry run, as the ledger keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeRange {
+    /// Ordinals, from 0; empty where the source has no row: then no range is stored.
+    pub end: u64,
+    /// Wrapping sum of the rows' hashes.
+    pub rows_hash: u128,
+    /// What became of them.
+    pub counts: RowCounts,
+    /// Batches that they were written in.
+    pub n_batches: u64,
+    /// The caller's place at the end.
+    pub position: Option<Bytes>,
+}
+
+/// What the ledger knows to be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// Counts of the committed ranges.
+    pub counts: RowCounts,
+    /// First ordinal that is not decided.
+    pub watermark: u64,
+    /// Batches behind the ranges, over all sessions.
+    pub n_batches: u64,
+    /// Stored rejected rows by the name of their codes; a row with two counts under both.
+    pub rejected_by_code: BTreeMap<String, u64>,
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -217,9 +288,35 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// nothing ([`StoreError::Fenced`]).
     async fn end_import(&self, key: SessionKey, outcome: &ImportOutcome) -> Result<(), StoreError>;
 
-    /// What is committed, recomputed from the batches: counts and watermark. The conservation
-    /// law is asserted with it.
-    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError>;
+    /// What is committed, recomputed from the batches. The conservation law is asserted with it.
+    async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError>;
+
+    /// Begins the one transaction of an ATOMIC import or a dry run. The fence is looked at now,
+    /// without a lock, and again at the commit.
+    async fn begin_atomic<'a>(
+        &'a self,
+        request: AtomicRequest<'a>,
+    ) -> Result<Box<dyn AtomicWrite + 'a>, StoreError>;
+
+    /// Stores rejected rows of a transaction that rolled back, or of a dry run; each once. A
+    /// fenced session stores nothing ([`StoreError::Fenced`]). A takeover forgets those that no
+    /// committed range covers.
+    async fn record_rejects(
+        &self,
+        key: SessionKey,
+        rejected: &[RejectedRow],
+    ) -> Result<(), StoreError>;
+
+    /// Stores the range of a dry run, whose rows were rolled back; fenced like a batch.
+    async fn record_dry_run(&self, key: SessionKey, whole: &WholeRange) -> Result<(), StoreError>;
+
+    /// Remembers the SHA-256 of the import's file, before a row of it is written; fenced.
+    async fn note_file(&self, key: SessionKey, sha256: [u8; 32]) -> Result<(), StoreError>;
+
+    /// Makes one range of those that end at or below `watermark`, so that an import that stays
+    /// open leaves no pile of them. The caller has the receipts of all these batches: none of
+    /// them is written again. Fenced; harmless when repeated.
+    async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError>;
 
     /// Renews the leases of all sessions of this server and reads cancel requests, in one
     /// statement.

@@ -54,6 +54,7 @@ fn mapping() -> Mapping {
         decimal_separator: None,
         date_order: None,
         context: ImportContext::default(),
+        conflict: crate::mapping::conflict::ConflictSpec::default(),
     };
     let names = ["n".to_owned()];
     let source = SourceColumns {

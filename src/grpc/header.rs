@@ -16,7 +16,12 @@ use crate::mapping::{
 };
 use crate::model::import::{Failure, FileFormat, Reason, WriteMethod};
 use crate::proto;
-use crate::session::spec::{FileSpec, ImportSpec, RejectPolicy, RowsSpec, SourceSpec};
+use crate::session::spec::{FileSpec, ImportSpec, RowsSpec, SourceSpec};
+use crate::store::OpenMode;
+
+use policies::ConflictFields;
+
+pub mod policies;
 
 /// What GetServerInfo lists and `required_features` may name.
 pub const FEATURES: &[&str] = &[
@@ -29,6 +34,14 @@ pub const FEATURES: &[&str] = &[
     "import.labels",
     "import.max_rejected_row_count",
     "import.error_policy.abort",
+    "import.resume",
+    "import.on_conflict",
+    "import.conflict_key",
+    "import.on_missing",
+    "import.commit_mode.atomic",
+    "import.disconnect_policy.continue_after_finish",
+    "import.settings",
+    "import.validate_only",
     "file.compression",
     "file.csv",
 ];
@@ -73,13 +86,17 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
     let interval = duration("header.progress_interval", header.progress_interval)?;
     Ok(ImportSpec {
         import_id: import_id("header.import_id", &header.import_id)?,
-        resume: header.resume,
+        mode: if header.resume {
+            OpenMode::Resume
+        } else {
+            OpenMode::Begin
+        },
         table: header.table,
         source,
         columns: columns.collect::<Result<_, _>>()?,
         unmapped_source: unmapped_source(header.unmapped_source)?,
         write_method: write_method(header.write_method)?,
-        rejects: reject_policy(header.error_policy, header.max_rejected_row_count)?,
+        rejects: policies::reject_policy(header.error_policy, header.max_rejected_row_count)?,
         progress_interval: interval
             .map(|interval| interval.clamp(PROGRESS_INTERVAL_MIN, PROGRESS_INTERVAL_MAX)),
         rejected_samples: match usize::try_from(header.rejected_row_sample_count) {
@@ -90,6 +107,17 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
         max_ack_delay: duration("header.max_ack_delay", header.max_ack_delay)?
             .map(|delay| delay.min(ACK_DELAY_MAX)),
         labels: labels(header.labels)?,
+        conflict: policies::conflict(ConflictFields {
+            path: "header.",
+            action: header.on_conflict,
+            columns: header.conflict_columns,
+            key: header.conflict_key,
+            missing: header.on_missing,
+        })?,
+        commit_mode: policies::commit_mode(header.commit_mode)?,
+        validate_only: header.validate_only,
+        disconnect: policies::disconnect(header.disconnect_policy, header.processing_timeout)?,
+        settings: policies::settings("header.settings", header.settings)?,
     })
 }
 
@@ -112,44 +140,15 @@ pub fn import_id(path: &str, id: &str) -> Result<String, Failure> {
 }
 
 fn refuse_what_is_not_built(header: &proto::ImportHeader) -> Result<(), Failure> {
-    use proto::{CommitMode, ConflictAction, DisconnectPolicy, DuplicateFilePolicy, MissingAction};
-    let conflict = number::<ConflictAction>("header.on_conflict", header.on_conflict)?;
-    let commit = number::<CommitMode>("header.commit_mode", header.commit_mode)?;
-    let disconnect =
-        number::<DisconnectPolicy>("header.disconnect_policy", header.disconnect_policy)?;
+    use proto::DuplicateFilePolicy;
     let duplicate = number::<DuplicateFilePolicy>("header.duplicate_file", header.duplicate_file)?;
-    let missing = number::<MissingAction>("header.on_missing", header.on_missing)?;
     let asked = [
-        (
-            "header.on_conflict",
-            matches!(conflict, ConflictAction::Skip | ConflictAction::Update),
-        ),
-        (
-            "header.conflict_columns",
-            !header.conflict_columns.is_empty(),
-        ),
-        ("header.conflict_key", !header.conflict_key.is_empty()),
-        ("header.commit_mode", commit == CommitMode::Atomic),
-        (
-            "header.disconnect_policy",
-            disconnect == DisconnectPolicy::ContinueAfterFinish,
-        ),
-        ("header.validate_only", header.validate_only),
         (
             "header.duplicate_file",
             duplicate == DuplicateFilePolicy::Refuse,
         ),
-        (
-            "header.on_missing",
-            !matches!(missing, MissingAction::Unspecified),
-        ),
-        ("header.settings", !header.settings.is_empty()),
         ("header.reject_retention", header.reject_retention.is_some()),
         ("header.tenant", !header.tenant.is_empty()),
-        (
-            "header.processing_timeout",
-            header.processing_timeout.is_some(),
-        ),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         Some((path, _)) => Err(unimplemented(path)),
@@ -308,12 +307,9 @@ fn rows_spec(rows: proto::RowSource) -> Result<RowsSpec, Failure> {
 }
 
 /// One entry of an explicit mapping.
-fn column_rule(index: usize, column: proto::ColumnMapping) -> Result<ColumnRule, Failure> {
+pub fn column_rule(index: usize, column: proto::ColumnMapping) -> Result<ColumnRule, Failure> {
     use proto::column_mapping::Source;
     let path = |field: &str| format!("header.columns[{index}].{field}");
-    if column.insert_only {
-        return Err(unimplemented(&path("insert_only")));
-    }
     let source = match column.source {
         Some(Source::SourceName(name)) => ColumnSource::Name(name),
         Some(Source::SourceIndex(position)) => match u32::try_from(position) {
@@ -353,7 +349,7 @@ fn column_rule(index: usize, column: proto::ColumnMapping) -> Result<ColumnRule,
             proto::EmptyAction::Keep => EmptyAction::Keep,
             proto::EmptyAction::Reject => EmptyAction::Reject,
         },
-        insert_only: false,
+        insert_only: column.insert_only,
     })
 }
 
@@ -375,24 +371,8 @@ fn write_method(wire: i32) -> Result<Option<WriteMethod>, Failure> {
         .and_then(WriteMethod::from_number))
 }
 
-fn reject_policy(policy: i32, limit: Option<i64>) -> Result<RejectPolicy, Failure> {
-    let path = "header.max_rejected_row_count";
-    match (
-        number::<proto::ErrorPolicy>("header.error_policy", policy)?,
-        limit,
-    ) {
-        (proto::ErrorPolicy::Abort, None) => Ok(RejectPolicy::Abort),
-        (proto::ErrorPolicy::Abort, Some(_)) => Err(invalid(path, "set together with ABORT")),
-        (_, None) => Ok(RejectPolicy::SkipDefault),
-        (_, Some(-1)) => Ok(RejectPolicy::Skip(None)),
-        (_, Some(limit)) => match u64::try_from(limit) {
-            Ok(limit) => Ok(RejectPolicy::Skip(Some(limit))),
-            Err(_) => Err(invalid(path, "negative; -1 alone means no limit")),
-        },
-    }
-}
-
-fn labels(
+/// Labels within their bounds.
+pub fn labels(
     labels: std::collections::BTreeMap<String, String>,
 ) -> Result<std::collections::BTreeMap<String, String>, Failure> {
     if labels.len() > LABELS_MAX {

@@ -39,6 +39,18 @@ pub(super) struct Target {
     pub(super) on_empty: EmptyAction,
     /// strftime pattern; empty: none.
     pub(super) format: String,
+    pub(super) role: Role,
+}
+
+/// What a column is for where rows may meet an existing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// New rows take its value; so do all rows where none meet.
+    Inserted,
+    /// Updated rows take it too: without a value they keep theirs.
+    Updated,
+    /// Rows meet by it: a row cannot do without.
+    Key,
 }
 
 /// What all cells of an import have in common.
@@ -177,6 +189,7 @@ impl Target {
         column: &Column,
         on_empty: EmptyAction,
         format: String,
+        role: Role,
     ) -> Target {
         Target {
             table_column,
@@ -185,6 +198,7 @@ impl Target {
             has_default: column.has_default,
             on_empty,
             format,
+            role,
         }
     }
 
@@ -250,9 +264,18 @@ impl Target {
     }
 
     /// What no value becomes: see [`EmptyAction`]. A column without default that takes no NULL is
-    /// REQUIRED_MISSING whatever the action says, because a new row could not be written.
+    /// REQUIRED_MISSING whatever the action says, because a new row could not be written; where
+    /// rows may be updated, the store tells for the new ones. A key is always required.
     fn absent(&self, action: EmptyAction) -> Result<Value<'static>, Fault> {
         let value = match action {
+            _ if self.role == Role::Key => None,
+            EmptyAction::Automatic | EmptyAction::Keep if self.role == Role::Updated => {
+                Some(Value::Unset)
+            }
+            EmptyAction::Default if self.role == Role::Updated => match self.has_default {
+                true => Some(Value::Default),
+                false => self.nullable.then_some(Value::Null),
+            },
             EmptyAction::Automatic | EmptyAction::Default | EmptyAction::Keep => {
                 (self.has_default || self.nullable).then_some(Value::Unset)
             }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::mapping::coerce::{Settings, Target, check_format};
+use crate::mapping::coerce::{Role, Settings, Target, check_format};
+use crate::mapping::conflict::{self, ConflictAction};
 use crate::mapping::describe::quoted;
 use crate::mapping::header::is_blank;
 use crate::mapping::{
@@ -14,6 +15,7 @@ use crate::mapping::{
 };
 use crate::model::cell::column_letters;
 use crate::model::import::{Failure, Reason};
+use crate::model::plan::{OnConflict, OnMissing};
 use crate::model::reject::SourceKind;
 use crate::model::table::{Column, ColumnType, Table};
 
@@ -107,11 +109,15 @@ impl Resolution<'_> {
 
     /// Columns that a new row cannot do without have to be fed, if a caller could feed them.
     fn check_required(&mut self) {
+        let inserts = !matches!(
+            self.spec.conflict.action,
+            ConflictAction::Update(OnMissing::Reject | OnMissing::Skip)
+        );
         let missing = |(index, column): (usize, &Column)| {
             let is_required = !column.nullable && !column.has_default && !column.generated;
             let is_linked = self.links.iter().any(|link| link.table_column == index);
             let may_be_fed = column.importable || column.assignable;
-            (is_required && may_be_fed && !is_linked).then(|| column.name.clone())
+            (inserts && is_required && may_be_fed && !is_linked).then(|| column.name.clone())
         };
         let missing: Vec<String> = self
             .table
@@ -139,13 +145,32 @@ impl Resolution<'_> {
             Feed::Cells(index) => index,
             Feed::Given(_) => usize::MAX,
         });
+        let mapped = self.links.iter();
+        let mapped: Vec<&str> = mapped
+            .map(|link| self.table.columns[link.table_column].name.as_str())
+            .collect();
+        let on_conflict = conflict::resolve(self.table, &self.spec.conflict, &mapped)?;
+        let updates = matches!(on_conflict, OnConflict::Update { .. });
+        let key_columns: &[String] = match on_conflict {
+            OnConflict::Reject => &[],
+            OnConflict::Skip { key } | OnConflict::Update { key, .. } => {
+                &self.table.unique_keys[key].columns
+            }
+        };
         let effective = self.links.iter().map(|link| self.effective(link)).collect();
         let strays = self.strays();
         let mut fed = Vec::new();
         let mut given = Vec::new();
         for link in self.links {
             let column = &self.table.columns[link.table_column];
-            let target = Target::new(link.table_column, column, link.on_empty, link.format);
+            let role = if key_columns.contains(&column.name) {
+                Role::Key
+            } else if updates && !link.insert_only {
+                Role::Updated
+            } else {
+                Role::Inserted
+            };
+            let target = Target::new(link.table_column, column, link.on_empty, link.format, role);
             match link.feed {
                 Feed::Cells(index) => fed.push((index, target)),
                 Feed::Given(value) => given.push((value, target)),
@@ -161,6 +186,7 @@ impl Resolution<'_> {
             n_source_columns: self.n_source_columns,
             strays,
             sheet: self.spec.context.sheet.clone(),
+            on_conflict,
         })
     }
 

@@ -45,7 +45,7 @@ impl From<Fault> for Faulty {
 
 /// Whether a file's row has nothing in it. Ends at the first cell with content, as a rule the
 /// first of all.
-fn is_blank(mapping: &Mapping, row: FrameRow<'_>) -> bool {
+pub(super) fn is_blank(mapping: &Mapping, row: FrameRow<'_>) -> bool {
     mapping.source_kind == SourceKind::File
         && !row.cells().any(|cell| has_content(&mapping.settings, cell))
 }

@@ -98,6 +98,7 @@ fn spec() -> MappingSpec {
             create_time_ms: 1_709_201_106_789,
             sheet: "Q3".to_owned(),
         },
+        conflict: crate::mapping::conflict::ConflictSpec::default(),
     }
 }
 

@@ -133,6 +133,13 @@ pub struct UniqueKey {
     pub plain: bool,
     /// The index as the database spells it.
     pub definition: String,
+    /// What the key compares, in order, as SQL over the table's own columns: quoted names, and
+    /// expressions in parentheses. Empty where the store cannot spell them.
+    pub terms: Vec<String>,
+    /// Which rows a partial index holds, as SQL over the table's own columns; empty: all.
+    pub predicate: String,
+    /// SKIP and UPDATE may go by it: it is checked at once, whether plain or not.
+    pub arbiter: bool,
 }
 
 /// A foreign key.

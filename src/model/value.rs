@@ -15,6 +15,8 @@
 pub enum Value<'a> {
     /// Left to the column's default (a new row) or to what is there (an updated row).
     Unset,
+    /// The column's default, in an updated row too; only where rows may be updated.
+    Default,
     /// SQL NULL.
     Null,
     /// bool.
@@ -50,6 +52,7 @@ pub struct RowBuffer {
 #[derive(Debug, Clone, Copy)]
 enum Slot {
     Unset,
+    Default,
     Null,
     Bool(bool),
     Int(i64),
@@ -113,6 +116,7 @@ impl RowBuffer {
     pub fn push(&mut self, value: Value<'_>) {
         let slot = match value {
             Value::Unset => Slot::Unset,
+            Value::Default => Slot::Default,
             Value::Null => Slot::Null,
             Value::Bool(value) => Slot::Bool(value),
             Value::Int(value) => Slot::Int(value),
@@ -184,6 +188,7 @@ impl<'a> Row<'a> {
         let buffer = self.buffer;
         match self.slots[index] {
             Slot::Unset => Value::Unset,
+            Slot::Default => Value::Default,
             Slot::Null => Value::Null,
             Slot::Bool(value) => Value::Bool(value),
             Slot::Int(value) => Value::Int(value),

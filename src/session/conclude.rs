@@ -117,11 +117,11 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     // one that was cut short may have committed just before.
     for _ in 0..2 {
         match retried(|| store.committed(key)).await {
-            Ok(committed) if stored_counts == Some(committed) => break,
+            Ok(committed) if stored_counts.as_ref() == Some(&committed) => break,
             Ok(committed) => {
-                stored_counts = Some(committed);
-                let (counts, watermark) = committed;
-                stats.rows = counts;
+                stored_counts = Some(committed.clone());
+                let watermark = committed.watermark;
+                stats.rows = committed.counts;
                 // Rows that broke the reject limit are stored outside of any committed range.
                 stats.rows.rejected += live.tally.n_beyond_limit();
                 stats.received_rows = stats.received_rows.max(stats.rows.total());

@@ -16,7 +16,7 @@ use crate::progress::{Accepted, Outbox, ResultEvent};
 use crate::session::ending;
 use crate::session::spec::{ImportSpec, SourceSpec};
 use crate::session::{Call, Message, SessionConfig, Sessions};
-use crate::store::{OpenImport, OpenMode, Opened};
+use crate::store::{OpenImport, Opened};
 use crate::writer;
 
 /// What became of a header.
@@ -176,13 +176,12 @@ async fn open_import(
         table: table_name,
         file_name: spec.file_name().to_owned(),
         labels: spec.labels.clone(),
-        validate_only: false,
+        validate_only: spec.validate_only,
         write_method: method,
         server: sessions.config.server.clone(),
     };
-    let mode = mode(sessions, call, &spec).await?;
     let open = match store
-        .open_import(&new, mode)
+        .open_import(&new, spec.mode)
         .await
         .map_err(ending::failure_of)?
     {
@@ -201,27 +200,6 @@ async fn open_import(
         open,
         begun_at,
     })))
-}
-
-/// Only imports that are new or have ended can be asked for again so far: one that another call
-/// begins in between is busy, never taken over.
-async fn mode(sessions: &Sessions, call: &Call, spec: &ImportSpec) -> Result<OpenMode, Failure> {
-    if !spec.resume {
-        return Ok(OpenMode::Begin);
-    }
-    let record = sessions.store.import(&call.owner, &spec.import_id).await;
-    match record.map_err(ending::failure_of)? {
-        None => Ok(OpenMode::Begin),
-        Some(record) if record.state.is_terminal() => Ok(OpenMode::Resume),
-        Some(_) => Err(Failure::new(
-            Reason::Unimplemented,
-            "this server does not take over unfinished imports yet",
-        )
-        .with_field(
-            "header.resume",
-            "only new imports and imports that have ended",
-        )),
-    }
 }
 
 /// A replay is of the same file: where the header names its hash, it is compared at once.

@@ -314,6 +314,7 @@ impl Run {
             table: Arc::clone(&self.pipeline.table),
             columns: mapping.planned_columns(),
             method: self.pipeline.method,
+            on_conflict: mapping.on_conflict(),
         });
         let effective = mapping.effective().to_vec();
         let sheet = header.as_ref().map_or("", |header| header.sheet.as_str());

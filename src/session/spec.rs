@@ -9,20 +9,22 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 use crate::decode::FileOptions;
+use crate::mapping::conflict::ConflictSpec;
 use crate::mapping::{
     CellMode, ColumnRule, ColumnSource, DateOrder, DecimalSeparator, ImportContext, MappingSpec,
     UnmappedSource,
 };
 use crate::model::import::WriteMethod;
 use crate::model::reject::SourceKind;
+use crate::store::OpenMode;
 
 /// Everything that a header says.
 #[derive(Debug, Clone)]
 pub struct ImportSpec {
     /// The caller's id, or a new UUIDv7.
     pub import_id: String,
-    /// Take over or replay an import with this id.
-    pub resume: bool,
+    /// What becomes of an import with this id that exists.
+    pub mode: OpenMode,
     /// `[schema.]table`.
     pub table: String,
     /// A file or rows.
@@ -43,6 +45,36 @@ pub struct ImportSpec {
     pub max_ack_delay: Option<Duration>,
     /// The caller's labels.
     pub labels: BTreeMap<String, String>,
+    /// What a row does that meets an existing key.
+    pub conflict: ConflictSpec,
+    /// Which rows commit together.
+    pub commit_mode: CommitMode,
+    /// Everything but the commit.
+    pub validate_only: bool,
+    /// What a lost caller does to the import.
+    pub disconnect: Disconnect,
+    /// Set for each transaction.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Which rows commit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommitMode {
+    /// Those of a batch.
+    #[default]
+    PerBatch,
+    /// All, or none.
+    Atomic,
+}
+
+/// What a lost caller does to the import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Disconnect {
+    /// It stops, and can be resumed.
+    #[default]
+    Suspend,
+    /// Once `finish` has been received it goes on alone, for so long at most.
+    Continue(Duration),
 }
 
 /// Where rows come from.
@@ -89,6 +121,8 @@ pub struct RowsSpec {
 pub enum RejectPolicy {
     /// The first one fails it.
     Abort,
+    /// The first one fails it, and all that its batch holds are told.
+    AbortTellingAll,
     /// They are left out, as many as the server allows.
     SkipDefault,
     /// They are left out, at most so many; `None`: without a limit.
@@ -99,7 +133,7 @@ impl RejectPolicy {
     /// The limit on rejected rows, given the server's.
     pub fn limit(self, server_max: u64) -> Option<u64> {
         match self {
-            RejectPolicy::Abort => Some(0),
+            RejectPolicy::Abort | RejectPolicy::AbortTellingAll => Some(0),
             RejectPolicy::SkipDefault => Some(server_max),
             RejectPolicy::Skip(limit) => limit,
         }
@@ -146,11 +180,13 @@ impl ImportSpec {
                 create_time_ms,
                 sheet: sheet.to_owned(),
             },
+            conflict: self.conflict.clone(),
         }
     }
 
     /// SHA-256 over the fields that make two requests the same import (api.md, session 9): table,
-    /// source less file name, size and hash, columns, reject policy. Requests with the same id and
+    /// source less file name, size and hash, columns, reject policy, conflicts, commit mode, dry
+    /// run. Requests with the same id and
     /// another fingerprint are ID_CONFLICT. `table` is the resolved name.
     pub fn fingerprint(&self, table: &str) -> [u8; 32] {
         let mut hasher = Sha256::new();
@@ -180,6 +216,13 @@ impl ImportSpec {
             });
         }
         part(format!("{:?} {:?}", self.unmapped_source, self.rejects));
+        // Left out where they say nothing: the ledgers of older versions have no part for them.
+        if self.conflict != ConflictSpec::default() {
+            part(format!("{:?}", self.conflict));
+        }
+        if self.commit_mode != CommitMode::default() || self.validate_only {
+            part(format!("{:?} {}", self.commit_mode, self.validate_only));
+        }
         hasher.finalize().into()
     }
 }

@@ -21,13 +21,12 @@ use tokio::sync::OnceCell;
 
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
-use crate::model::reject::RowErrorCode;
-use crate::model::stats::RowCounts;
+use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
-    ImportFilter, LiveCounters, OpenMode, Opened, Pulse, RejectedPage, SessionKey, Store,
-    StoreError, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
+    RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 use connection::{Limits, Transaction};
@@ -274,9 +273,45 @@ impl Store for PgStore {
         self.within(end).await
     }
 
-    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError> {
+    async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError> {
         let read = async { ledger::committed(self.ledger().await?, key).await };
-        self.within(read).await
+        let (counts, watermark) = self.within(read).await?;
+        Ok(Committed {
+            counts,
+            watermark,
+            ..Committed::default()
+        })
+    }
+
+    async fn begin_atomic<'a>(
+        &'a self,
+        _request: AtomicRequest<'a>,
+    ) -> Result<Box<dyn AtomicWrite + 'a>, StoreError> {
+        Err(not_built("begin_atomic"))
+    }
+
+    async fn record_rejects(
+        &self,
+        _key: SessionKey,
+        _rejected: &[RejectedRow],
+    ) -> Result<(), StoreError> {
+        Err(not_built("record_rejects"))
+    }
+
+    async fn record_dry_run(
+        &self,
+        _key: SessionKey,
+        _whole: &WholeRange,
+    ) -> Result<(), StoreError> {
+        Err(not_built("record_dry_run"))
+    }
+
+    async fn note_file(&self, _key: SessionKey, _sha256: [u8; 32]) -> Result<(), StoreError> {
+        Err(not_built("note_file"))
+    }
+
+    async fn compact(&self, _key: SessionKey, _watermark: u64) -> Result<(), StoreError> {
+        Err(not_built("compact"))
     }
 
     async fn heartbeat(
@@ -359,4 +394,8 @@ impl Store for PgStore {
         // Connections that do not close in time die with the process.
         let _ = tokio::time::timeout(bound, closing).await;
     }
+}
+
+fn not_built(what: &str) -> StoreError {
+    StoreError::Failed(Failure::new(Reason::Unimplemented, what))
 }

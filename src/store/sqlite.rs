@@ -12,14 +12,13 @@ use async_trait::async_trait;
 
 use self::connection::{Bound, Connections};
 use crate::model::batch::Receipt;
-use crate::model::import::{ImportOutcome, ImportRecord, NewImport, WriteMethod};
-use crate::model::reject::RowErrorCode;
-use crate::model::stats::RowCounts;
+use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
-    ImportFilter, LiveCounters, OpenMode, Opened, Pulse, RejectedPage, SessionKey, Store,
-    StoreError, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
+    RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 mod catalog;
@@ -187,10 +186,46 @@ impl Store for SqliteStore {
         on_writer!(self, |connection| ledger::end(connection, key, outcome))
     }
 
-    async fn committed(&self, key: SessionKey) -> Result<(RowCounts, u64), StoreError> {
-        on_reader!(self, |connection| ledger::batches::committed(
+    async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError> {
+        let (counts, watermark) = on_reader!(self, |connection| ledger::batches::committed(
             connection, key.import
-        ))
+        ))?;
+        Ok(Committed {
+            counts,
+            watermark,
+            ..Committed::default()
+        })
+    }
+
+    async fn begin_atomic<'a>(
+        &'a self,
+        _request: AtomicRequest<'a>,
+    ) -> Result<Box<dyn AtomicWrite + 'a>, StoreError> {
+        Err(not_built("begin_atomic"))
+    }
+
+    async fn record_rejects(
+        &self,
+        _key: SessionKey,
+        _rejected: &[RejectedRow],
+    ) -> Result<(), StoreError> {
+        Err(not_built("record_rejects"))
+    }
+
+    async fn record_dry_run(
+        &self,
+        _key: SessionKey,
+        _whole: &WholeRange,
+    ) -> Result<(), StoreError> {
+        Err(not_built("record_dry_run"))
+    }
+
+    async fn note_file(&self, _key: SessionKey, _sha256: [u8; 32]) -> Result<(), StoreError> {
+        Err(not_built("note_file"))
+    }
+
+    async fn compact(&self, _key: SessionKey, _watermark: u64) -> Result<(), StoreError> {
+        Err(not_built("compact"))
     }
 
     async fn heartbeat(
@@ -272,6 +307,10 @@ impl Store for SqliteStore {
     async fn close(&self, bound: Duration) {
         self.connections.close(bound).await;
     }
+}
+
+fn not_built(what: &str) -> StoreError {
+    StoreError::Failed(Failure::new(Reason::Unimplemented, what))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use jiff::tz::TimeZone;
 
-use super::{Fault, Scratch, Settings, Target};
+use super::{Fault, Role, Scratch, Settings, Target};
 use crate::mapping::{CellMode, DateOrder, DecimalSeparator, EmptyAction};
 use crate::model::cell::{Cell, DateSystem};
 use crate::model::reject::RowErrorCode::{self, *};
@@ -32,6 +32,7 @@ fn target(ty: ColumnType) -> Target {
         has_default: false,
         on_empty: EmptyAction::Automatic,
         format: String::new(),
+        role: Role::Inserted,
     }
 }
 

@@ -3,7 +3,7 @@
 //! In: a rule and what the import knows of itself. Out: a [`Given`], or what is wrong. Values are
 //! taken as sent: no trimming, `''` is the empty string.
 
-use crate::mapping::coerce::{Scratch, Target};
+use crate::mapping::coerce::{Role, Scratch, Target};
 use crate::mapping::describe::{Place, message, shown};
 use crate::mapping::resolve::Resolution;
 use crate::mapping::row::number_value;
@@ -98,6 +98,12 @@ impl Resolution<'_> {
 
     fn target(&self, table_column: usize, rule: &ColumnRule) -> Target {
         let column = &self.table.columns[table_column];
-        Target::new(table_column, column, rule.on_empty, rule.format.clone())
+        Target::new(
+            table_column,
+            column,
+            rule.on_empty,
+            rule.format.clone(),
+            Role::Inserted,
+        )
     }
 }

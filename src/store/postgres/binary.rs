@@ -28,7 +28,7 @@ const DIGITS_PER_GROUP: usize = 4;
 /// If the value is not of the form that [`Value`] promises for the type.
 pub(super) fn append(out: &mut Vec<u8>, ty: &ColumnType, value: Value<'_>) -> bool {
     match (ty, value) {
-        (_, Value::Unset | Value::Null) => return false,
+        (_, Value::Unset | Value::Default | Value::Null) => return false,
         (_, Value::Bool(value)) => out.push(u8::from(value)),
         (ColumnType::Int2, Value::Int(value)) => {
             let value = i16::try_from(value).expect("the mapping checks an int2's range");

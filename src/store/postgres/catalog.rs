@@ -367,6 +367,9 @@ fn unique_key(row: &PgRow) -> Result<UniqueKey, sqlx::Error> {
         primary: row.try_get(2)?,
         plain: row.try_get(3)?,
         definition: row.try_get(4)?,
+        terms: Vec::new(),
+        predicate: String::new(),
+        arbiter: row.try_get(3)?,
     })
 }
 

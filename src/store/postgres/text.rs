@@ -14,7 +14,7 @@ const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// Appends the value's text; `false`, with nothing appended, for NULL and for values left unset.
 pub(super) fn append(out: &mut String, ty: &ColumnType, value: Value<'_>) -> bool {
     match value {
-        Value::Unset | Value::Null => return false,
+        Value::Unset | Value::Default | Value::Null => return false,
         Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Value::Int(value) => format(out, format_args!("{value}")),
         Value::Float(value) => append_float(out, ty, value),

@@ -16,6 +16,7 @@ use self::ddl::Ddl;
 use super::sql::{fetch_all, fetch_optional};
 use crate::model::table::{Column, ForeignKey, Table, TableName, UniqueKey};
 use crate::store::StoreError;
+use crate::store::identifier::Identifier;
 
 mod ddl;
 mod declared;
@@ -173,6 +174,12 @@ async fn unique_keys(
         keys.push(UniqueKey {
             name: name.map_or_else(|| format!("{table}_pkey"), str::to_owned),
             definition: format!("PRIMARY KEY ({})", primary.join(", ")),
+            terms: primary
+                .iter()
+                .map(|name| Identifier::new(name).to_string())
+                .collect(),
+            predicate: String::new(),
+            arbiter: true,
             columns: primary,
             primary: true,
             plain: true,
@@ -202,6 +209,9 @@ async fn unique_keys(
         };
         keys.push(UniqueKey {
             name,
+            terms: Vec::new(),
+            predicate: String::new(),
+            arbiter: plain,
             columns,
             primary: is_primary,
             plain,

@@ -81,7 +81,7 @@ pub(super) fn columns_to_check(plan: &WritePlan) -> Vec<usize> {
 /// Adds a value to the parameters of a statement.
 pub(super) fn bind<'q>(arguments: &mut SqliteArguments<'q>, value: Value<'q>, ty: &ColumnType) {
     let added = match value {
-        Value::Unset | Value::Null => arguments.add(Option::<i64>::None),
+        Value::Unset | Value::Default | Value::Null => arguments.add(Option::<i64>::None),
         Value::Bool(value) => arguments.add(i64::from(value)),
         Value::Int(value) => arguments.add(value),
         Value::Float(value) if value.is_nan() => arguments.add("NaN"),

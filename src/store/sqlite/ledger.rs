@@ -90,7 +90,7 @@ async fn reopen(
         let failure = Failure::new(reason, message).with("committed_offset", committed_offset);
         Err(StoreError::Failed(failure))
     };
-    if known.state == ImportState::Failed && counts.total() == 0 && mode == OpenMode::Begin {
+    if known.state == ImportState::Failed && counts.total() == 0 && mode != OpenMode::Resume {
         return begin_anew(connection, new, lease, known)
             .await
             .map(Opened::Running);
@@ -106,7 +106,7 @@ async fn reopen(
         return Ok(Opened::Ended(Box::new(record)));
     }
     match mode {
-        OpenMode::Resume => {
+        OpenMode::Resume | OpenMode::Repeat => {
             let open = take_over(connection, new, lease, known).await?;
             Ok(Opened::Running(open))
         }
@@ -148,10 +148,12 @@ async fn create(
         key,
         resumed: false,
         committed_offset: 0,
+        committed_hash: 0,
         committed_ranges: Vec::new(),
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms: row.get(1),
+        file_sha256: None,
     })
 }
 
@@ -181,10 +183,12 @@ async fn begin_anew(
         key,
         resumed: false,
         committed_offset: 0,
+        committed_hash: 0,
         committed_ranges: Vec::new(),
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms: row.get(0),
+        file_sha256: None,
     })
 }
 
@@ -205,10 +209,12 @@ async fn take_over(
         key,
         resumed: true,
         committed_offset: prefix.end,
+        committed_hash: 0,
         committed_ranges: above.iter().map(|it| it.committed.clone()).collect(),
         counts: batches::total(&ranges),
         committed_position: prefix.position,
         create_time_ms: known.create_time_ms,
+        file_sha256: None,
     })
 }
 

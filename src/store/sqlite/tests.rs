@@ -65,6 +65,7 @@ async fn fixture(sql: &str) -> Fixture {
         table_column: table.column_index("name").unwrap(),
         source_index: Some(0),
         source_name: "name".to_owned(),
+        insert_only: false,
     };
     Fixture {
         store,
@@ -73,6 +74,7 @@ async fn fixture(sql: &str) -> Fixture {
             table,
             columns: vec![planned],
             method: WriteMethod::Batch,
+            on_conflict: crate::model::plan::OnConflict::Reject,
         },
         _directory: directory,
     }

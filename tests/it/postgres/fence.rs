@@ -1,5 +1,6 @@
 //! Exactly once: fences, repeated batches, limits on rejects, deadlines.
 
+use crate::support::decided;
 use std::time::{Duration, Instant};
 
 use rowlift::model::batch::RejectBudget;
@@ -100,7 +101,7 @@ async fn a_repeated_batch_gets_its_receipt_and_writes_nothing() {
         let again = fixture.write(&import, &rows).await.unwrap();
         assert_eq!(again, first, "{method:?}");
         assert_eq!(fixture.database.value("SELECT count(*) FROM t").await, "2");
-        let committed = fixture.store.committed(import.key).await.unwrap();
+        let committed = decided(&fixture.store, import.key).await;
         assert_eq!(committed, (first.counts, 4));
     }
 }
@@ -304,6 +305,6 @@ async fn blank_ordinals_and_batches_without_rows_count() {
     add_mapping_reject(&mut none);
     let receipt = fixture.write(&import, &none).await.unwrap();
     assert_eq!((receipt.counts.blank, receipt.counts.rejected), (1, 1));
-    let (counts, offset) = fixture.store.committed(import.key).await.unwrap();
+    let (counts, offset) = decided(&fixture.store, import.key).await;
     assert_eq!((counts.total(), offset), (7, 7));
 }

@@ -10,7 +10,7 @@ use rowlift::model::batch::{Batch, Receipt, RejectBudget, RowSource};
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::{Frame, FrameBuilder};
 use rowlift::model::import::{NewImport, WriteMethod};
-use rowlift::model::plan::{PlannedColumn, WritePlan};
+use rowlift::model::plan::{OnConflict, PlannedColumn, WritePlan};
 use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::value::{RowBuffer, Value};
 use rowlift::store::allow::{AllowList, AllowedTable};
@@ -92,11 +92,13 @@ impl Fixture {
             table_column: table.column_index(name).expect("the column exists"),
             source_index: Some(at),
             source_name: (*name).to_owned(),
+            insert_only: false,
         });
         WritePlan {
             columns: planned.collect(),
             table,
             method,
+            on_conflict: OnConflict::Reject,
         }
     }
 

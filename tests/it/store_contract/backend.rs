@@ -10,7 +10,7 @@ use rowlift::model::batch::{Batch, Receipt, RejectBudget, RowSource};
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::FrameBuilder;
 use rowlift::model::import::{Failure, ImportOutcome, ImportState, NewImport, Reason, WriteMethod};
-use rowlift::model::plan::{PlannedColumn, WritePlan};
+use rowlift::model::plan::{OnConflict, PlannedColumn, WritePlan};
 use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{ColumnType, Table};
@@ -143,11 +143,13 @@ pub(crate) async fn plan_by(
             table_column: table.column_index(column).unwrap(),
             source_index: Some(index),
             source_name: column.to_uppercase(),
+            insert_only: false,
         });
     WritePlan {
         columns: columns.collect(),
         table,
         method,
+        on_conflict: OnConflict::Reject,
     }
 }
 

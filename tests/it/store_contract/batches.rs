@@ -1,5 +1,6 @@
 //! Rows that arrive.
 
+use crate::support::decided;
 use rowlift::model::cell::Cell;
 use rowlift::model::import::WriteMethod;
 
@@ -30,7 +31,7 @@ pub(crate) async fn rows_arrive_with_every_method(backend: &dyn Backend) {
         assert!(receipt.rejected.is_empty());
         let expected = 3 * (index as u64 + 1);
         assert_eq!(number(backend, "select count(*) from t").await, expected);
-        let (counts, watermark) = store.committed(key).await.unwrap();
+        let (counts, watermark) = decided(&*store, key).await;
         assert_eq!((counts, watermark), (receipt.counts, 3));
     }
     let names = texts(backend, "select distinct name || n from t order by 1").await;
@@ -165,6 +166,6 @@ pub(crate) async fn blank_ordinals_are_counted(backend: &dyn Backend) {
     let batch = BatchBuilder::new(&plan, 6).blank().blank().build(1);
     let receipt = write(&*store, key, &plan, &batch).await.unwrap();
     assert_eq!((receipt.counts.inserted, receipt.counts.blank), (0, 2));
-    let (counts, watermark) = store.committed(key).await.unwrap();
+    let (counts, watermark) = decided(&*store, key).await;
     assert_eq!((counts.total(), watermark), (8, 8));
 }

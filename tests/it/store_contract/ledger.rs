@@ -1,5 +1,6 @@
 //! Who holds an import, what it left, and how it ends.
 
+use crate::support::decided;
 use rowlift::model::import::{ImportState, Phase, Reason};
 use rowlift::model::stats::RowCounts;
 use rowlift::store::{LiveCounters, OpenMode, Opened, Pulse, SessionKey, Store, StoreError};
@@ -233,21 +234,14 @@ pub(crate) async fn watermark_waits_for_the_first_gap(backend: &dyn Backend) {
     let batch = |start| pairs(&plan, start, &two);
     for (start, watermark) in [(4, 0), (2, 0), (8, 0), (0, 6)] {
         write(&*store, key, &plan, &batch(start)).await.unwrap();
-        assert_eq!(
-            store.committed(key).await.unwrap().1,
-            watermark,
-            "after {start}"
-        );
+        assert_eq!(decided(&*store, key).await.1, watermark, "after {start}");
     }
     let resumed = open(&*store, &new_import("gaps"), OpenMode::Resume).await;
     assert_eq!((resumed.committed_offset, resumed.counts), (6, inserted(8)));
     assert_eq!(ordinals(&resumed), vec![8..10]);
     assert_eq!(resumed.committed_ranges[0].rows_hash, batch(8).rows_hash);
     write(&*store, resumed.key, &plan, &batch(6)).await.unwrap();
-    assert_eq!(
-        store.committed(resumed.key).await.unwrap(),
-        (inserted(10), 10)
-    );
+    assert_eq!(decided(&*store, resumed.key).await, (inserted(10), 10));
     let outcome = outcome(ImportState::Suspended, inserted(10));
     store.end_import(resumed.key, &outcome).await.unwrap();
     let again = open(&*store, &new_import("gaps"), OpenMode::Resume).await;

@@ -1,5 +1,6 @@
 //! Lists of imports and rejected rows, and the law that their counts obey.
 
+use crate::support::decided;
 use rowlift::model::cell::Cell;
 use rowlift::model::import::{ImportRecord, ImportState};
 use rowlift::model::reject::RowErrorCode;
@@ -179,7 +180,7 @@ pub(crate) async fn counts_obey_the_conservation_law(backend: &dyn Backend) {
         assert_eq!(receipt.counts.total(), 4);
         ended += receipt.counts;
     }
-    let (counts, watermark) = store.committed(key).await.unwrap();
+    let (counts, watermark) = decided(&*store, key).await;
     assert_eq!((counts, watermark), (ended, 1200));
     assert_eq!(
         number(backend, "select count(*) from t").await,

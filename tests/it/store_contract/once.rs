@@ -1,5 +1,6 @@
 //! Exactly once: receipts, fences, deadlines, the reject limit.
 
+use crate::support::decided;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -40,7 +41,7 @@ pub(crate) async fn receipt_is_repeated_without_writing(backend: &dyn Backend) {
     let second = write(&*store, key, &plan, &batch).await.unwrap();
     assert_eq!(first, second);
     assert_eq!(number(backend, "select count(*) from t").await, 1);
-    assert_eq!(store.committed(key).await.unwrap(), (first.counts, 4));
+    assert_eq!(decided(&*store, key).await, (first.counts, 4));
     let page = store
         .rejected_rows("alice", "repeat", None, None, 10)
         .await
@@ -221,7 +222,7 @@ pub(crate) async fn reject_limit_lets_exactly_so_many_rows_pass(backend: &dyn Ba
         .unwrap()
         .unwrap();
     assert_eq!(page.total, 5);
-    let (counts, watermark) = store.committed(key).await.unwrap();
+    let (counts, watermark) = decided(&*store, key).await;
     assert_eq!((counts.rejected, counts.inserted, watermark), (3, 2, 4));
     assert_eq!(number(backend, "select count(*) from t").await, 4);
 }

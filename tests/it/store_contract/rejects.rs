@@ -1,5 +1,6 @@
 //! Rows that the mapping or the database refuses: named exactly, and alone.
 
+use crate::support::decided;
 use rowlift::model::cell::Cell;
 use rowlift::model::import::{Reason, WriteMethod};
 use rowlift::model::reject::{RejectedRow, RowErrorCode};
@@ -158,7 +159,7 @@ pub(crate) async fn deferred_foreign_keys_are_attributed_to_rows(backend: &dyn B
         texts(backend, "select name from t order by 1").await,
         ["a", "c"]
     );
-    assert_eq!(store.committed(key).await.unwrap(), (receipt.counts, 4));
+    assert_eq!(decided(&*store, key).await, (receipt.counts, 4));
 }
 
 pub(crate) async fn failed_checks_are_rejected(backend: &dyn Backend) {
@@ -310,7 +311,7 @@ pub(crate) async fn batch_of_bad_rows_only_commits(backend: &dyn Backend) {
         .refused(&[Cell::Text("x"), Cell::Int(2)], RowErrorCode::CellError)
         .build(1);
     write(&*store, key, &plan, &batch).await.unwrap();
-    let (counts, watermark) = store.committed(key).await.unwrap();
+    let (counts, watermark) = decided(&*store, key).await;
     assert_eq!((counts.rejected, watermark), (3, 3));
 }
 
@@ -329,5 +330,5 @@ pub(crate) async fn changed_schema_fails_the_import(backend: &dyn Backend) {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(store.committed(key).await.unwrap().1, 0);
+    assert_eq!(decided(&*store, key).await.1, 0);
 }

@@ -1,5 +1,6 @@
 //! What only SQLite does.
 
+use crate::support::decided;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,7 +177,7 @@ async fn file_locked_by_another_process_is_transient() {
         "{locked:?}"
     );
     // Reading goes on meanwhile.
-    assert_eq!(store.committed(key).await.unwrap().1, 0);
+    assert_eq!(decided(&*store, key).await.1, 0);
     other.execute("rollback").await.unwrap();
     assert_eq!(
         write(&*store, key, &plan, &batch)
@@ -221,9 +222,11 @@ async fn database_in_memory_works_like_a_file() {
             table_column: table.column_index("name").unwrap(),
             source_index: Some(0),
             source_name: "name".to_owned(),
+            insert_only: false,
         }],
         table,
         method: rowlift::model::import::WriteMethod::Batch,
+        on_conflict: rowlift::model::plan::OnConflict::Reject,
     };
     let batch = BatchBuilder::new(&plan, 0).row(&[Cell::Text("a")]).build(0);
     // A write that is cut closes its connection: the database stays.

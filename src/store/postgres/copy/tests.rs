@@ -28,6 +28,7 @@ fn only_columns_with_a_default_split_a_copy() {
         table_column,
         source_index: Some(table_column),
         source_name: String::new(),
+        insert_only: false,
     };
     let plan = WritePlan {
         table: Arc::new(Table {
@@ -43,6 +44,7 @@ fn only_columns_with_a_default_split_a_copy() {
         }),
         columns: vec![planned(0), planned(1)],
         method: WriteMethod::Copy,
+        on_conflict: crate::model::plan::OnConflict::Reject,
     };
     let mut rows = RowBuffer::new(2);
     for pair in [

@@ -76,7 +76,7 @@ enum Takeover {
 fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, StoreError> {
     let state = stored.record.state;
     let undecided = state == ImportState::Failed && stored.n_batches == 0;
-    if undecided && mode == OpenMode::Begin {
+    if undecided && mode != OpenMode::Resume {
         return Ok(Decision::TakeOver(Takeover::Anew));
     }
     if stored.fingerprint != new.fingerprint {
@@ -89,7 +89,7 @@ fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, 
         return Ok(Decision::Replay);
     }
     match mode {
-        OpenMode::Resume => Ok(Decision::TakeOver(Takeover::Continue)),
+        OpenMode::Resume | OpenMode::Repeat => Ok(Decision::TakeOver(Takeover::Continue)),
         OpenMode::Begin if stored.live => Err(busy(stored)),
         OpenMode::Begin => Err(StoreError::Failed(
             Failure::new(
@@ -134,10 +134,12 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
         key: SessionKey { import, epoch: 1 },
         resumed: false,
         committed_offset: 0,
+        committed_hash: 0,
         committed_ranges: Vec::new(),
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms,
+        file_sha256: None,
     }))
 }
 
@@ -262,9 +264,11 @@ async fn read_open(
         key,
         resumed: takeover == Takeover::Continue,
         committed_offset: progress.watermark,
+        committed_hash: 0,
         committed_ranges,
         counts: progress.counts,
         committed_position,
         create_time_ms: updated.try_get(0)?,
+        file_sha256: None,
     })
 }

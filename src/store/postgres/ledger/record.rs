@@ -287,6 +287,7 @@ pub(in super::super) async fn ranges_above(
         ranges.push(crate::store::CommittedRange {
             range: number(row.try_get(0)?)..number(row.try_get(1)?),
             rows_hash: super::fold::hash_at(&row, 2)?,
+            position: None,
         });
     }
     let sql = format!(

@@ -95,6 +95,7 @@ pub(in crate::store::sqlite) async fn insert(
         committed: CommittedRange {
             range: batch.range.clone(),
             rows_hash: batch.rows_hash,
+            position: None,
         },
         counts,
         n_batches: 1,
@@ -230,6 +231,7 @@ fn stored_range(row: SqliteRow) -> Result<StoredRange, StoreError> {
         committed: CommittedRange {
             range: count("first_ordinal")..count("end_ordinal"),
             rows_hash: u128::from_le_bytes(hash),
+            position: None,
         },
         counts: RowCounts {
             inserted: count("inserted"),

@@ -9,6 +9,7 @@ fn range(start: u64, end: u64, position: Option<&'static str>) -> StoredRange {
         committed: CommittedRange {
             range: start..end,
             rows_hash: 0,
+            position: None,
         },
         counts: RowCounts::default(),
         n_batches: 1,

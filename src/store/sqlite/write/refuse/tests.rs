@@ -22,6 +22,9 @@ fn key(name: &str, columns: &[&str], plain: bool) -> UniqueKey {
         primary: false,
         plain,
         definition: String::new(),
+        terms: Vec::new(),
+        predicate: String::new(),
+        arbiter: plain,
     }
 }
 
