@@ -322,6 +322,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
         progress_interval: config.progress_interval,
         max_ack_delay: config.max_ack_delay,
         server: config.server_name.clone(),
+        settings_allowed: Vec::new(),
     };
     Sessions {
         admission: Admission::new(config.imports_max, config.imports_queue_max),

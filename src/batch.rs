@@ -2,19 +2,24 @@
 //!
 //! In: frames, in ascending order of their ordinals. Out: [`Batch`]es whose ranges follow each
 //! other without a gap: blank ordinals belong to the batch of the next row with content, so rows
-//! after the last row with content do not exist. Bounded by [`BatchLimits`]; synchronous, pure;
-//! dropping a batcher drops the rows of its open batch.
+//! after the last row with content do not exist. Rows that earlier sessions decided are passed
+//! over ([`decided`]), and batches end where such rows begin, so that cuts and sizes may differ
+//! from session to session. Bounded by [`BatchLimits`]; synchronous, pure; dropping a batcher
+//! drops the rows of its open batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::batch::decided::{Decided, Met, Mismatch};
 use crate::mapping::{Mapping, Verdict};
 use crate::model::batch::{Batch, RowSource};
 use crate::model::frame::{Frame, FrameRow};
 use crate::model::reject::{RejectedRow, SourceKind};
 use crate::model::value::RowBuffer;
+
+pub mod decided;
 
 /// When a batch is complete. Batches grow from `rows_first` by doubling, so that small imports
 /// have early progress and several writers, and large ones few transactions.
@@ -40,6 +45,8 @@ pub struct Batcher {
     start: u64,
     /// One past the last ordinal with content.
     end: u64,
+    /// Rows below were met before.
+    next_ordinal: u64,
     rows: RowBuffer,
     sources: Vec<RowSource>,
     frames: Vec<Arc<Frame>>,
@@ -47,16 +54,19 @@ pub struct Batcher {
     rejected: Vec<RejectedRow>,
     rejected_bytes: usize,
     rows_hash: u128,
+    decided: Decided,
     /// The caller's places, each with the ordinal that follows its row batch.
     positions: VecDeque<(u64, Bytes)>,
 }
 
 impl Batcher {
-    /// A batcher whose first batch begins at ordinal `start`.
+    /// A batcher whose first batch begins at ordinal `start`; rows before it are left out.
+    /// `decided` are the ranges from there on that need no batch any more.
     pub fn new(
         limits: BatchLimits,
         mapping: &Mapping,
         start: u64,
+        decided: Decided,
         sheet: &str,
         source_kind: SourceKind,
     ) -> Batcher {
@@ -68,6 +78,7 @@ impl Batcher {
             source_kind,
             start,
             end: start,
+            next_ordinal: start,
             rows: RowBuffer::new(mapping.effective().len()),
             sources: Vec::new(),
             frames: Vec::new(),
@@ -75,6 +86,7 @@ impl Batcher {
             rejected: Vec::new(),
             rejected_bytes: 0,
             rows_hash: 0,
+            decided,
             positions: VecDeque::new(),
         }
     }
@@ -86,8 +98,8 @@ impl Batcher {
     }
 
     /// Maps the rows of a frame; every batch that becomes complete goes to `emit`, whose error
-    /// ends the import.
-    pub fn add<E>(
+    /// ends the import. Rows that were there before are left out.
+    pub fn add<E: From<Mismatch>>(
         &mut self,
         frame: Frame,
         mapping: &Mapping,
@@ -95,6 +107,13 @@ impl Batcher {
     ) -> Result<(), E> {
         let frame = Arc::new(frame);
         for row in frame.rows() {
+            if row.ordinal < self.next_ordinal {
+                continue;
+            }
+            self.next_ordinal = row.ordinal + 1;
+            if self.is_decided(row, mapping, &mut emit)? {
+                continue;
+            }
             self.add_row(row, &frame, mapping);
             if self.is_complete() {
                 emit(self.close())?;
@@ -108,9 +127,49 @@ impl Batcher {
         (self.n_rows() > 0).then(|| self.close())
     }
 
+    /// The source has no more rows: those that earlier sessions decided must all have been there.
+    /// The open batch is to be [flushed](Self::flush) afterwards.
+    pub fn finish<E: From<Mismatch>>(&mut self) -> Result<(), E> {
+        Ok(self.decided.finish()?)
+    }
+
+    /// Whether all rows that earlier sessions decided have been passed, and were the same.
+    pub fn is_past_decided(&self) -> bool {
+        self.decided.is_passed()
+    }
+
     /// One past the last ordinal with content: the rows received so far.
     pub fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Passes a row that an earlier session decided; the open batch ends where those begin.
+    fn is_decided<E: From<Mismatch>>(
+        &mut self,
+        row: FrameRow<'_>,
+        mapping: &Mapping,
+        emit: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if self.decided.is_passed() {
+            return Ok(false);
+        }
+        if mapping.is_blank(row) {
+            return Ok(true);
+        }
+        loop {
+            match self.decided.meet(row.ordinal, || row.hash())? {
+                Met::Open => return Ok(false),
+                Met::Decided => return Ok(true),
+                Met::Entered(range) => {
+                    if range.start > self.start {
+                        self.end = range.start;
+                        emit(self.close())?;
+                    }
+                    self.start = range.end;
+                    self.end = range.end;
+                }
+            }
+        }
     }
 
     fn add_row(&mut self, row: FrameRow<'_>, frame: &Arc<Frame>, mapping: &Mapping) {

@@ -74,6 +74,8 @@ pub struct SessionConfig {
     pub max_ack_delay: Duration,
     /// Name of this server, for people.
     pub server: String,
+    /// Settings of the database that a header may name.
+    pub settings_allowed: Vec<String>,
 }
 
 /// What all sessions of a server share.

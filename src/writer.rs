@@ -20,8 +20,16 @@ use crate::model::import::{Failure, Reason};
 use crate::model::plan::WritePlan;
 use crate::store::{SessionKey, Store, StoreError, WriteRequest};
 
+pub mod deadline;
+mod spill;
+pub mod whole;
+
+use deadline::Deadline;
+
 /// First pause between attempts; doubles up to [`PAUSE_MAX`], each with jitter.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
+/// SQLSTATE of a database that takes no writes: a standby, as after a failover.
+const READ_ONLY: &str = "25006";
 /// Longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -29,6 +37,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct WriterPool {
     places: Arc<Semaphore>,
+    /// Places of imports that keep theirs for all their rows.
+    whole: Arc<Semaphore>,
 }
 
 /// How long a batch is tried again before its import is given up.
@@ -51,8 +61,8 @@ pub struct WriteContext {
     pub rejects: RejectBudget,
     /// Set for each transaction.
     pub settings: BTreeMap<String, String>,
-    /// The call's deadline.
-    pub deadline: Option<Instant>,
+    /// The call's deadline, or what has taken its place.
+    pub deadline: Deadline,
     /// Cancelled when no new attempt may begin; one that has begun goes on.
     pub stop: CancellationToken,
     /// When to give up.
@@ -69,10 +79,14 @@ pub struct QueuedBatch {
 }
 
 impl WriterPool {
+    /// One of so many writers may serve an import that holds it for all its rows.
+    pub const WHOLE_SHARE: usize = 2;
+
     /// A pool of `n_writers` places.
     pub fn new(n_writers: usize) -> WriterPool {
         WriterPool {
             places: Arc::new(Semaphore::new(n_writers)),
+            whole: Arc::new(Semaphore::new((n_writers / Self::WHOLE_SHARE).max(1))),
         }
     }
 }
@@ -101,7 +115,7 @@ pub async fn write(
             rejects: &context.rejects,
             settings: &context.settings,
             probe_first,
-            deadline: context.deadline,
+            deadline: context.deadline.at(),
         };
         let error = match context.store.write_batch(request).await {
             Ok(receipt) => {
@@ -113,16 +127,17 @@ pub async fn write(
             Err(error) => error,
         };
         drop(place);
-        let StoreError::Transient { sql_state, message } = error else {
-            return Err(error);
+        let (sql_state, message) = match error {
+            StoreError::Transient { sql_state, message } => (sql_state, message),
+            // The caller went, and another bound took the place of its deadline.
+            StoreError::Deadline if !context.deadline.has_passed() => {
+                ("57014".to_owned(), "the former deadline passed".to_owned())
+            }
+            error => return Err(error),
         };
         let now = Instant::now();
         let give_up_at = *give_up_at.get_or_insert(now + context.retry.window);
-        let pause = jittered(
-            PAUSE_FIRST
-                .saturating_mul(1 << retries.min(10))
-                .min(PAUSE_MAX),
-        );
+        let pause = pause_after(retries);
         warn!(
             sql_state,
             error = message,
@@ -134,6 +149,7 @@ pub async fn write(
         }
         if context
             .deadline
+            .at()
             .is_some_and(|deadline| now + pause > deadline)
         {
             return Err(StoreError::Deadline);
@@ -147,7 +163,11 @@ pub async fn write(
     }
 }
 
-fn jittered(pause: Duration) -> Duration {
+/// The pause after so many failed attempts before this one, with jitter.
+pub fn pause_after(n_failed: u32) -> Duration {
+    let pause = PAUSE_FIRST
+        .saturating_mul(1 << n_failed.min(10))
+        .min(PAUSE_MAX);
     pause.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
@@ -159,7 +179,15 @@ pub fn stopping() -> Failure {
     )
 }
 
-fn unavailable(sql_state: &str) -> Failure {
+/// The database has not come back in time.
+pub fn unavailable(sql_state: &str) -> Failure {
+    if sql_state == READ_ONLY {
+        return Failure::new(
+            Reason::ReadOnly,
+            "the database takes no writes; resume once it does",
+        )
+        .with("sql_state", sql_state);
+    }
     Failure::new(
         Reason::DatabaseUnavailable,
         "the database is not available, try again later",

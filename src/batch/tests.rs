@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::decided::{Decided, Mismatch};
 use super::{BatchLimits, Batcher};
 use crate::mapping::{
     CellMode, ImportContext, Mapping, MappingSpec, SourceColumns, UnmappedSource,
@@ -11,6 +12,8 @@ use crate::model::cell::Cell;
 use crate::model::frame::{Frame, FrameBuilder};
 use crate::model::reject::SourceKind;
 use crate::model::table::{Column, ColumnType, Table, TableName};
+
+mod resumed;
 
 const LIMITS: BatchLimits = BatchLimits {
     rows_first: 2,
@@ -84,10 +87,17 @@ fn frame(ordinals: &[u64]) -> Frame {
 /// What the frames become, the flush at the end included.
 fn batches(limits: BatchLimits, frames: &[&[u64]]) -> Vec<Batch> {
     let mapping = mapping();
-    let mut batcher = Batcher::new(limits, &mapping, 0, "Q3", SourceKind::File);
+    let mut batcher = Batcher::new(
+        limits,
+        &mapping,
+        0,
+        Decided::default(),
+        "Q3",
+        SourceKind::File,
+    );
     let mut batches = Vec::new();
     for ordinals in frames {
-        let emit = |batch| -> Result<(), ()> {
+        let emit = |batch| -> Result<(), Mismatch> {
             batches.push(batch);
             Ok(())
         };
@@ -194,9 +204,16 @@ fn the_hash_of_a_range_does_not_depend_on_how_it_was_cut() {
 #[test]
 fn a_position_comes_with_the_batch_that_holds_its_rows() {
     let mapping = mapping();
-    let mut batcher = Batcher::new(LIMITS, &mapping, 0, "", SourceKind::Rows);
+    let mut batcher = Batcher::new(
+        LIMITS,
+        &mapping,
+        0,
+        Decided::default(),
+        "",
+        SourceKind::Rows,
+    );
     let mut positions = Vec::new();
-    let mut emit = |batch: Batch| -> Result<(), ()> {
+    let mut emit = |batch: Batch| -> Result<(), Mismatch> {
         positions.push((batch.range.end, batch.position));
         Ok(())
     };

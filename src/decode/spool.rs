@@ -1,7 +1,7 @@
 //! Where a workbook waits until it is complete: an unnamed temporary file.
 //!
 //! In: the workbook's bytes, as they arrive. Out: the file, rewound, for the decoder's child to
-//! have as its standard input. Bounded by `workbook_bytes_max`. The file has no name: dropping
+//! have as its standard input. Bounded by the limit on such files. The file has no name: dropping
 //! it, or the end of the process however it comes, frees its space.
 
 use std::fs::File;
@@ -22,24 +22,30 @@ pub struct Spool {
     // A permit on a spool budget that imports share belongs here, and goes with the file.
     writer: BufWriter<File>,
     n_bytes: u64,
-    bytes_max: u64,
+    /// Name and value of the limit that holds.
+    limit: (&'static str, u64),
 }
 
 impl Spool {
-    /// An empty spool in the directory `dir` for at most `bytes_max` bytes,
-    /// [`Limits::workbook_bytes_max`](super::limits::Limits::workbook_bytes_max).
-    pub fn create(dir: &Path, bytes_max: u64) -> Result<Spool, DecodeError> {
+    /// An empty spool in the directory `dir` for at most `bytes_max` bytes, the value of the
+    /// [limit](super::limits::Limits) with the name `limit`.
+    pub fn create(dir: &Path, limit: &'static str, bytes_max: u64) -> Result<Spool, DecodeError> {
         let file = tempfile::tempfile_in(dir)
             .map_err(|error| DecodeError::io("create the spool file", &error))?;
-        Ok(Spool::over(file, bytes_max))
+        Ok(Spool::over(file, (limit, bytes_max)))
     }
 
-    fn over(file: File, bytes_max: u64) -> Spool {
+    fn over(file: File, limit: (&'static str, u64)) -> Spool {
         Spool {
             writer: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
             n_bytes: 0,
-            bytes_max,
+            limit,
         }
+    }
+
+    /// Another limit holds from now on.
+    pub fn set_limit(&mut self, limit: &'static str, bytes_max: u64) {
+        self.limit = (limit, bytes_max);
     }
 
     /// Bytes taken so far.
@@ -50,9 +56,9 @@ impl Spool {
     /// Appends `bytes`, all of them or, beyond the limit, none.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let n_bytes = self.n_bytes.saturating_add(bytes.len() as u64);
-        if n_bytes > self.bytes_max {
-            let name = "workbook_bytes_max";
-            return Err(DecodeError::limit(name, n_bytes, self.bytes_max));
+        let (name, bytes_max) = self.limit;
+        if n_bytes > bytes_max {
+            return Err(DecodeError::limit(name, n_bytes, bytes_max));
         }
         self.writer
             .write_all(bytes)

@@ -68,6 +68,8 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct RejectBudget {
     limit: Option<u64>,
+    /// A batch that passes the limit has all its rejected rows stored.
+    tells_all: bool,
     state: Mutex<BudgetState>,
 }
 
@@ -136,13 +138,23 @@ impl RejectBudget {
         };
         RejectBudget {
             limit,
+            tells_all: false,
             state: Mutex::new(state),
         }
     }
 
-    /// The limit; `None` if there is none.
+    /// The same, but for the batch that passes the limit: all its rejected rows are stored.
+    #[must_use]
+    pub fn telling_all(self) -> RejectBudget {
+        RejectBudget {
+            tells_all: true,
+            ..self
+        }
+    }
+
+    /// The limit beyond which rows need not be looked at; `None` if there is none.
     pub fn limit(&self) -> Option<u64> {
-        self.limit
+        self.limit.filter(|_| !self.tells_all)
     }
 
     /// Reserves `n_rows` rejected rows of one batch. Reserving none always succeeds.
@@ -157,9 +169,8 @@ impl RejectBudget {
                 .map_or(u64::MAX, |limit| limit.saturating_sub(state.reserved));
             if n_rows > left {
                 state.overdrawn = true;
-                return Err(Overdrawn::First {
-                    n_recorded: left + 1,
-                });
+                let n_recorded = if self.tells_all { n_rows } else { left + 1 };
+                return Err(Overdrawn::First { n_recorded });
             }
             state.reserved += n_rows;
         }

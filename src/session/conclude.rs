@@ -15,7 +15,7 @@ use crate::progress::ResultEvent;
 use crate::session::ending::{self, Ending};
 use crate::session::live::{Live, cancelled_by_request};
 use crate::session::pipeline::Output;
-use crate::store::StoreError;
+use crate::store::{Committed, StoreError};
 
 /// How long the ledger may take for the end of an import.
 const LEDGER_BOUND: Duration = Duration::from_secs(10);
@@ -41,8 +41,8 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
         failure = Some(late);
     }
     let left = live
-        .call
         .deadline
+        .at()
         .map(|at| at.saturating_duration_since(Instant::now()));
     let bound = left.map_or(LEDGER_BOUND, |left| {
         left.clamp(DEADLINE_BOUND, LEDGER_BOUND)
@@ -50,7 +50,7 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
     let settled = tokio::time::timeout(bound, settle(&live, failure.clone())).await;
     let stored = settled.is_ok();
     let outcome = settled.unwrap_or_else(|_| {
-        let late = match live.call.deadline {
+        let late = match live.deadline.at() {
             Some(_) => ending::deadline().with("phase", "COMMITTING"),
             None => Failure::new(Reason::DatabaseUnavailable, "the ledger did not answer"),
         };
@@ -77,6 +77,7 @@ async fn stop(live: &mut Live, failure: Option<&Failure>) -> Option<Failure> {
     }
     live.close_input();
     live.output.close();
+    live.end_whole(failure);
     let waits_for_writers = failure.is_none_or(|failure| {
         failure.reason == Reason::Draining || ending::of(failure.reason) == Ending::Failed
     });
@@ -112,21 +113,12 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     {
         return outcome(live, stats, failure);
     }
-    let mut stored_counts = None;
+    let mut told: Option<(Committed, ImportOutcome)> = None;
     // Twice at most: once the outcome is stored no batch of this session can commit any more, but
     // one that was cut short may have committed just before.
     for _ in 0..2 {
-        match retried(|| store.committed(key)).await {
-            Ok(committed) if stored_counts.as_ref() == Some(&committed) => break,
-            Ok(committed) => {
-                stored_counts = Some(committed.clone());
-                let watermark = committed.watermark;
-                stats.rows = committed.counts;
-                // Rows that broke the reject limit are stored outside of any committed range.
-                stats.rows.rejected += live.tally.n_beyond_limit();
-                stats.received_rows = stats.received_rows.max(stats.rows.total());
-                failure = failure.or_else(|| verify(live, stats, watermark));
-            }
+        let committed = match retried(|| store.committed(key)).await {
+            Ok(committed) => committed,
             Err(error) => {
                 // Without the ledger's counts nothing is final; the lease ends the session.
                 let failure = failure.unwrap_or_else(|| ending::failure_of(error));
@@ -134,8 +126,23 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
                 outcome.state = ImportState::Suspended;
                 return outcome;
             }
+        };
+        if let Some((known, outcome)) = &told
+            && *known == committed
+        {
+            return outcome.clone();
         }
-        let outcome = outcome(live, stats, failure.clone());
+        stats.rows = committed.counts;
+        stats.batches = committed.n_batches;
+        // Rows that broke the reject limit are stored outside of any committed range.
+        stats.rows.rejected += live.tally.n_beyond_limit();
+        stats.received_rows = stats.received_rows.max(stats.rows.total());
+        failure = failure.or_else(|| verify(live, stats, committed.watermark));
+        let outcome = ImportOutcome {
+            committed_offset: committed.watermark,
+            rejected_by_code: committed.rejected_by_code.clone(),
+            ..outcome(live, stats, failure.clone())
+        };
         if let Err(error) = retried(|| store.end_import(key, &outcome)).await {
             warn!(%error, import.id = %live.held.spec.import_id, "the outcome could not be stored");
             let failure = match (error, failure) {
@@ -151,10 +158,14 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
             };
         }
         if !live.writes_cut {
-            break;
+            return outcome;
         }
+        told = Some((committed, outcome));
     }
-    outcome(live, stats, failure)
+    match told {
+        Some((_, outcome)) => outcome,
+        None => outcome(live, stats, failure),
+    }
 }
 
 /// Asks the ledger again after a transient error, for as long as the caller waits for it.
@@ -207,7 +218,7 @@ fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportO
         write_method: live.held.method,
         file_sha256: live.file_sha256(),
         duplicate_of_import_id: String::new(),
-        validate_only: false,
+        validate_only: live.held.spec.validate_only,
     }
 }
 

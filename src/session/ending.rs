@@ -36,9 +36,9 @@ pub fn of(reason: Reason) -> Ending {
         | Reason::SheetNotFound
         | Reason::NoHeader
         | Reason::ColumnMapping
+        | Reason::NoUniqueKey
         | Reason::ChecksumMismatch
         | Reason::DuplicateContentMismatch
-        | Reason::IdConflict
         | Reason::RowRejected
         | Reason::RejectLimitExceeded
         | Reason::AllRowsRejected

@@ -36,6 +36,25 @@ pub struct Received {
     pub sha256: [u8; 32],
 }
 
+impl Received {
+    /// Of bytes that `pieces` hands out.
+    pub fn of<E>(
+        pieces: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
+    ) -> Result<Received, E> {
+        let mut hasher = Sha256::new();
+        let mut n_bytes = 0;
+        pieces(&mut |piece| {
+            hasher.update(piece);
+            n_bytes += piece.len() as u64;
+            Ok(())
+        })?;
+        Ok(Received {
+            n_bytes,
+            sha256: hasher.finalize().into(),
+        })
+    }
+}
+
 /// Leads unwrapped bytes to their decoder.
 #[derive(Debug)]
 struct Sorter {
@@ -105,6 +124,11 @@ impl Intake {
         }
     }
 
+    /// Whether the bytes are those of a workbook, which is decoded once it is complete.
+    pub fn is_workbook(&self) -> bool {
+        matches!(self.sorter.state, State::Workbook(_))
+    }
+
     /// Ends the upload: a CSV yields its rest, a workbook is returned with what to ask of its
     /// decoder.
     pub fn finish(
@@ -158,6 +182,7 @@ impl Sorter {
             Container::Text => State::Csv(Box::new(CsvDecoder::new(&self.options, &self.limits)?)),
             Container::Zip | Container::Ole2 => State::Workbook(Spool::create(
                 &self.spool_dir,
+                "workbook_bytes_max",
                 self.limits.workbook_bytes_max,
             )?),
         };

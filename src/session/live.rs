@@ -6,9 +6,11 @@
 //! channels to and from the pipeline ([`INPUTS_MAX`], [`OUTPUTS_MAX`]) and by the batches in
 //! flight of one import.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -18,19 +20,27 @@ use crate::decode::sandbox::Killer;
 use crate::mapping::EffectiveColumn;
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, Phase, Reason};
-use crate::progress::{Accepted, Outbox};
+use crate::progress::{self, Outbox};
 use crate::session::admission::{Slot, overloaded};
 use crate::session::open::Held;
-use crate::session::pipeline::{Input, MEMORY_UNIT_BYTES, Output, Pipeline};
+use crate::session::pipeline::{Input, Output};
 use crate::session::registry::Registration;
-use crate::session::spec::SourceSpec;
+use crate::session::spec::{Disconnect, SourceSpec};
 use crate::session::tally::Tally;
 use crate::session::{Call, Message, Sessions, conclude, ending, open};
 use crate::store::{Pulse, StoreError};
-use crate::writer::{self, WriteContext};
+use crate::writer::WriteContext;
+use crate::writer::deadline::Deadline;
+use crate::writer::whole::WholeReceipt;
 
 mod handle;
 mod report;
+mod signals;
+mod start;
+mod whole;
+
+use signals::{feed, sleep_until, stop_signal};
+use whole::WholeWriter;
 
 /// Messages between session and pipeline.
 const INPUTS_MAX: usize = 4;
@@ -43,8 +53,18 @@ const QUEUED_PROGRESS: Duration = Duration::from_secs(5);
 /// A CSV's rows wait no longer than this for their batch while the caller is silent.
 const CSV_FLUSH: Duration = Duration::from_secs(1);
 
-/// What a write task returns: the caller's place at the end of its batch, and the receipt.
-pub(super) type Written = (Option<bytes::Bytes>, Result<Receipt, StoreError>);
+/// Batches of a session between two compactions of the ledger's ranges.
+const COMPACT_BATCHES: u64 = 256;
+
+/// What a write task returns.
+pub(super) enum Written {
+    /// The caller's place at the end of a batch, and its receipt.
+    Batch(Option<Bytes>, Result<Receipt, StoreError>),
+    /// The one transaction of an import ended.
+    Whole(Result<WholeReceipt, StoreError>),
+    /// Ranges of the ledger were folded.
+    Compacted,
+}
 
 /// A running import.
 #[expect(
@@ -83,6 +103,16 @@ pub(super) struct Live {
     context: Option<Arc<WriteContext>>,
     pub(super) writes: JoinSet<Written>,
     in_flight_max: usize,
+    /// ATOMIC imports and dry runs.
+    whole: Option<WholeWriter>,
+    /// Committed batches when the ledger's ranges were last folded.
+    compacted_at: u64,
+    /// A task folds them now.
+    compacting: bool,
+    /// Until when the import may write.
+    pub(super) deadline: Deadline,
+    /// The caller is gone, and the import goes on without.
+    pub(super) detached: bool,
     /// The database has refused a row of this import: later batches probe first.
     probe_first: bool,
     // What is known.
@@ -113,6 +143,12 @@ enum Step {
     SlotIdle,
     Stop(Failure),
     Draining,
+    /// The caller is gone, or its deadline has passed.
+    CallerGone(Failure),
+    /// A batch of the one transaction is written.
+    WholeReceipt(Receipt),
+    /// The one transaction is to be tried again.
+    AgainDue,
 }
 
 /// Runs an import that is held to its end.
@@ -132,104 +168,6 @@ pub(super) async fn run<S>(
 }
 
 impl Live {
-    fn new(sessions: Arc<Sessions>, call: Call, mut outbox: Outbox, held: Held) -> Live {
-        let registration =
-            sessions
-                .registry
-                .enter(held.open.key, &call.owner, &held.spec.import_id);
-        let (input, input_receiver) = mpsc::channel(INPUTS_MAX);
-        let (output_sender, output) = mpsc::channel(OUTPUTS_MAX);
-        let stop = CancellationToken::new();
-        let config = &sessions.config;
-        let pipeline = Pipeline {
-            spec: Arc::clone(&held.spec),
-            table: Arc::clone(&held.table),
-            method: held.method,
-            mapping: held.mapping.clone(),
-            create_time_ms: held.open.create_time_ms,
-            limits: config.limits.clone(),
-            batch_limits: config.batches,
-            memory: Arc::clone(&sessions.memory),
-            memory_units: config.bytes_in_flight_max / MEMORY_UNIT_BYTES,
-            decoders: Arc::clone(&sessions.decoders),
-            decoder_program: config.decoder_program.clone(),
-            spool_dir: config.spool_dir.clone(),
-            stop: stop.clone(),
-            runtime: tokio::runtime::Handle::current(),
-        };
-        let thread =
-            tokio::task::spawn_blocking(move || pipeline.run(input_receiver, output_sender));
-        outbox.allow_samples(held.spec.rejected_samples);
-        let open = &held.open;
-        let tally = Tally::resume(
-            open.counts,
-            open.committed_offset,
-            open.committed_position.clone(),
-        );
-        Live {
-            sessions,
-            call,
-            outbox,
-            registration,
-            slot: None,
-            stop,
-            input: Some(input),
-            output,
-            thread: Some(thread),
-            killer: None,
-            pending: None,
-            next_row: open.committed_offset,
-            next_byte: 0,
-            received_bytes: 0,
-            duplicate_rows: 0,
-            finish_received: false,
-            messages_ended: false,
-            waiting_since: Instant::now(),
-            last_data_at: Instant::now(),
-            flush_at: None,
-            context: None,
-            writes: JoinSet::new(),
-            in_flight_max: 1,
-            probe_first: false,
-            tally,
-            phase: Phase::Queued,
-            received_rows: 0,
-            ended: false,
-            n_rows_hint: None,
-            effective: Vec::new(),
-            told_draining: false,
-            file_sha256: None,
-            writes_cut: false,
-            held,
-        }
-    }
-
-    fn accept(&self) {
-        let open = &self.held.open;
-        let config = &self.sessions.config;
-        let deadline_in = self
-            .call
-            .deadline
-            .map(|at| at.saturating_duration_since(Instant::now()));
-        let effective = self
-            .held
-            .mapping
-            .as_ref()
-            .map(|mapping| mapping.effective().to_vec());
-        self.outbox.accepted(Accepted {
-            import_id: self.held.spec.import_id.clone(),
-            epoch: open.key.epoch,
-            resumed: open.resumed,
-            replayed: false,
-            committed_offset: open.committed_offset,
-            committed_position: open.committed_position.clone(),
-            idle_timeout: config.idle_timeout,
-            deadline_in,
-            effective_columns: effective.unwrap_or_default(),
-            rejected_rows_max: self.held.spec.rejects.limit(config.rejected_rows_max),
-        });
-    }
-
     /// Goes on until every row is decided or something ends the import.
     async fn drive<S>(&mut self, messages: &mut S) -> Result<(), Failure>
     where
@@ -242,12 +180,15 @@ impl Live {
         let mut progress = tokio::time::interval(interval);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         progress.tick().await;
-        while !(self.ended && self.writes.is_empty()) {
+        while !self.is_done() {
             match self.step(messages, &mut progress).await {
                 Step::Message(message) => self.on_message(message).await?,
                 Step::Fed => self.waiting_since = Instant::now(),
-                Step::Output(output) => self.on_output(output)?,
+                Step::Output(output) => self.on_output(output).await?,
                 Step::Written(written) => self.on_written(written)?,
+                Step::WholeReceipt(receipt) => self.on_whole_receipt(&receipt),
+                Step::AgainDue => self.try_again().await?,
+                Step::CallerGone(failure) => self.on_caller_gone(failure)?,
                 Step::ProgressDue => self.report(),
                 Step::FlushDue => {
                     self.flush_at = None;
@@ -274,25 +215,31 @@ impl Live {
     {
         let reads = self.pending.is_none() && !self.messages_ended;
         // Rows that are not decided yet are the server's work: it does not wait for the caller.
-        let all_decided = self.writes.is_empty() && self.tally.watermark() >= self.next_row;
+        let all_decided = self.n_writes() == 0
+            && (self.whole.is_some() || self.tally.watermark() >= self.next_row);
         let waits_for_caller = reads && !self.finish_received && all_decided;
         let idle_at = self.waiting_since + self.sessions.config.idle_timeout;
         let slot_idle_at = self.last_data_at + SLOT_IDLE;
         let slot_is_idle = waits_for_caller && self.slot.is_some();
         let flush_at = self.flush_at.filter(|_| self.pending.is_none());
-        let deadline = self.call.deadline;
+        let takes_output = self.takes_output();
+        let again_at = self.whole.as_ref().and_then(WholeWriter::again_at);
+        let phase = self.phase;
         tokio::select! {
             biased;
-            failure = stop_signal(&self.call, &self.sessions, &mut self.registration) => {
-                Step::Stop(failure)
+            failure = stop_signal(&self.sessions, &mut self.registration) => Step::Stop(failure),
+            () = self.call.caller_gone.cancelled(), if !self.detached => {
+                Step::CallerGone(open::caller_gone())
             }
-            () = sleep_until(deadline) => {
-                Step::Stop(ending::deadline().with("phase", format!("{:?}", self.phase).to_uppercase()))
+            () = sleep_until(self.deadline.at()) => {
+                let failure = ending::deadline().with("phase", format!("{phase:?}").to_uppercase());
+                if self.detached { Step::Stop(failure) } else { Step::CallerGone(failure) }
             }
             () = self.sessions.draining.cancelled(), if !self.told_draining => Step::Draining,
             Some(written) = self.writes.join_next() => Step::Written(written),
-            output = self.output.recv(),
-                if !self.ended && self.writes.len() < self.in_flight_max => Step::Output(output),
+            Some(receipt) = whole::receipt(self.whole.as_mut()) => Step::WholeReceipt(receipt),
+            () = sleep_until(again_at), if again_at.is_some() => Step::AgainDue,
+            output = self.output.recv(), if takes_output => Step::Output(output),
             () = feed(self.input.as_ref(), &mut self.pending), if self.pending.is_some() => Step::Fed,
             _ = progress.tick() => Step::ProgressDue,
             () = sleep_until(flush_at), if flush_at.is_some() => Step::FlushDue,
@@ -319,10 +266,11 @@ impl Live {
                     self.slot = Some(slot);
                     return Ok(());
                 }
-                failure = stop_signal(&self.call, &self.sessions, &mut self.registration) => {
+                failure = stop_signal(&self.sessions, &mut self.registration) => {
                     return Err(failure);
                 }
-                () = sleep_until(self.call.deadline) => {
+                () = self.call.caller_gone.cancelled() => return Err(open::caller_gone()),
+                () = sleep_until(self.deadline.at()) => {
                     return Err(ending::deadline().with("phase", "QUEUED"));
                 }
                 () = sleep_until(Some(give_up_at)) => {
@@ -330,6 +278,20 @@ impl Live {
                     return Err(overloaded(&message));
                 }
                 _ = queued.tick() => self.report(),
+            }
+        }
+    }
+
+    /// Waits for something short, unless the import is to stop before.
+    async fn guarded<T>(&mut self, work: impl Future<Output = T> + Send) -> Result<T, Failure> {
+        let deadline = self.deadline.at();
+        let phase = self.phase;
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            failure = stop_signal(&self.sessions, &mut self.registration) => Err(failure),
+            () = sleep_until(deadline) => {
+                Err(ending::deadline().with("phase", format!("{phase:?}").to_uppercase()))
             }
         }
     }
@@ -346,7 +308,8 @@ impl Live {
     /// Returns what ended the wait early. The import has its reason already; what a write says is
     /// only counted.
     pub(super) async fn finish_writes(&mut self) -> Option<Failure> {
-        let deadline = self.call.deadline;
+        let deadline = self.deadline.at();
+        let detached = self.detached;
         let mut progress = tokio::time::interval(QUEUED_PROGRESS);
         loop {
             // Cancel safe: a write that has ended stays in the set until it is taken.
@@ -356,7 +319,12 @@ impl Live {
                     Some(written) => drop(self.on_written(written)),
                     None => return None,
                 },
-                () = self.call.caller_gone.cancelled() => return Some(open::caller_gone()),
+                Some(receipt) = whole::receipt(self.whole.as_mut()) => {
+                    self.on_whole_receipt(&receipt);
+                }
+                () = self.call.caller_gone.cancelled(), if !detached => {
+                    return Some(open::caller_gone());
+                }
                 () = sleep_until(deadline) => {
                     return Some(ending::deadline().with("phase", "COMMITTING"));
                 }
@@ -380,6 +348,42 @@ impl Live {
         self.file_sha256.map(Vec::from).unwrap_or_default()
     }
 
+    /// Every row has been handed out, and is decided.
+    fn is_done(&self) -> bool {
+        self.ended && self.whole.is_none() && self.n_writes() == 0
+    }
+
+    /// Writes that decide rows.
+    fn n_writes(&self) -> usize {
+        self.writes.len() - usize::from(self.compacting)
+    }
+
+    /// Whether there is room for what the pipeline makes next.
+    fn takes_output(&self) -> bool {
+        match &self.whole {
+            Some(whole) => !self.ended && whole.has_room(),
+            None => !self.ended && self.n_writes() < self.in_flight_max,
+        }
+    }
+
+    /// The caller is gone or its deadline has passed: the end, unless the import goes on alone.
+    fn on_caller_gone(&mut self, failure: Failure) -> Result<(), Failure> {
+        let Disconnect::Continue(bound) = self.held.spec.disconnect else {
+            return Err(failure);
+        };
+        let is_gone = matches!(failure.reason, Reason::CancelledByCaller | Reason::Deadline);
+        if !is_gone || !self.finish_received {
+            return Err(failure);
+        }
+        self.detached = true;
+        self.messages_ended = true;
+        self.deadline.set(Instant::now() + bound);
+        // Nobody reads what follows; whoever still listens learns that the call is over.
+        let (nowhere, _) = progress::channel(CancellationToken::new());
+        std::mem::replace(&mut self.outbox, nowhere).fail(failure);
+        Ok(())
+    }
+
     /// Tells the pipeline that nothing follows.
     pub(super) fn close_input(&mut self) {
         self.input = None;
@@ -397,40 +401,4 @@ pub(super) fn cancelled_by_request() -> Failure {
         Reason::CancelledByRequest,
         "the import was cancelled by CancelImport",
     )
-}
-
-/// What ends an import from outside.
-async fn stop_signal(call: &Call, sessions: &Sessions, registration: &mut Registration) -> Failure {
-    tokio::select! {
-        () = call.caller_gone.cancelled() => open::caller_gone(),
-        () = sessions.drained.cancelled() => writer::stopping(),
-        // The sender lives in the registry as long as the registration.
-        Ok(pulse) = registration.pulse.wait_for(|pulse| *pulse != Pulse::Held) => match *pulse {
-            Pulse::Fenced => ending::failure_of(StoreError::Fenced),
-            Pulse::CancelRequested | Pulse::Held => cancelled_by_request(),
-        },
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Hands the pending input to the pipeline once there is room. A pipeline that has ended says why
-/// through its outputs.
-async fn feed(input: Option<&mpsc::Sender<Input>>, pending: &mut Option<Input>) {
-    let Some(input) = input else {
-        return std::future::pending().await;
-    };
-    match input.reserve().await {
-        Ok(place) => {
-            if let Some(pending) = pending.take() {
-                place.send(pending);
-            }
-        }
-        Err(_) => std::future::pending().await,
-    }
 }

@@ -164,6 +164,7 @@ async fn open_import(
         )
         .with("table", &spec.table)
     })?;
+    check_settings(sessions, &spec)?;
     // Errors of the header leave no import: the mapping of rows is checked before it is opened.
     rows_mapping(&spec, &table, 0)?;
     let method = store.write_method(spec.write_method, &table);
@@ -200,6 +201,23 @@ async fn open_import(
         open,
         begun_at,
     })))
+}
+
+/// Only settings that the configuration names may be set.
+fn check_settings(sessions: &Sessions, spec: &ImportSpec) -> Result<(), Failure> {
+    let allowed = &sessions.config.settings_allowed;
+    let refused = spec.settings.keys().find(|name| !allowed.contains(name));
+    match refused {
+        None => Ok(()),
+        Some(name) => Err(Failure::new(
+            Reason::InvalidOption,
+            format!("setting {name:?} is not one that this server lets callers set"),
+        )
+        .with_field(
+            format!("header.settings[{name:?}]"),
+            "not in settings_allowed of the server's configuration",
+        )),
+    }
 }
 
 /// A replay is of the same file: where the header names its hash, it is compared at once.

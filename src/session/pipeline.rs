@@ -3,33 +3,42 @@
 //! In: [`Input`]s through a bounded channel. Out: [`Output`]s through another one; batches carry
 //! the bytes that they pay for. Ends when either channel closes or `stop` is cancelled; whoever
 //! cancels also kills the decoder's child, which [`Output::Decoding`] hands over.
+//!
+//! Streaming, rows are decoded as they arrive. Whole (ATOMIC, dry runs), the input waits in an
+//! unnamed file until `finish` is verified; then it is decoded, and decoded again whenever
+//! [`Input::Again`] asks for it.
 
-use std::cell::Cell;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{BatchLimits, Batcher};
+use crate::batch::BatchLimits;
+use crate::batch::decided::{DecidedRange, Mismatch};
+use crate::decode::SourceHeader;
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
-use crate::decode::protocol::WorkbookRequest;
-use crate::decode::sandbox::{Killer, Sandbox};
-use crate::decode::{Decoded, SourceHeader};
-use crate::mapping::{EffectiveColumn, Mapping, SourceColumns};
-use crate::model::batch::Batch;
+use crate::decode::sandbox::Killer;
+use crate::mapping::{EffectiveColumn, Mapping};
 use crate::model::import::{Failure, Reason, WriteMethod};
 use crate::model::plan::WritePlan;
 use crate::model::table::Table;
 use crate::session::inbound::{PackRows, Totals};
-use crate::session::intake::{Intake, Received};
-use crate::session::spec::{FileSpec, ImportSpec, SourceSpec};
+use crate::session::spec::{ImportSpec, SourceSpec};
 use crate::writer::QueuedBatch;
+
+use run::Run;
+
+mod checks;
+mod hold;
+mod run;
+mod sent_again;
 
 /// One permit of the memory budget pays for so many bytes.
 pub const MEMORY_UNIT_BYTES: usize = 1024;
@@ -45,10 +54,8 @@ pub enum Input {
     },
     /// The next rows.
     Rows {
-        /// Ordinal of the first row that is new.
+        /// Ordinal of the first row; rows that were received before may be among them.
         first: u64,
-        /// Rows before it that were received already.
-        skip: usize,
         /// Ordinal after the last row.
         end: u64,
         /// The caller's place there; empty: none.
@@ -60,11 +67,20 @@ pub enum Input {
     Flush,
     /// Nothing follows.
     Finish(Totals),
+    /// Whole: decode everything once more, as this attempt.
+    Again(u64),
 }
 
 /// What the session gets.
 #[derive(Debug)]
 pub enum Output {
+    /// Whole: what follows belongs to this attempt.
+    Attempt(u64),
+    /// A workbook has been received; precedes its first batch.
+    Received {
+        /// SHA-256 of the file as sent.
+        sha256: [u8; 32],
+    },
     /// The mapping is resolved; precedes every batch.
     Mapped(Box<MappedSource>),
     /// A workbook is being decoded by a child process.
@@ -106,6 +122,12 @@ pub struct Pipeline {
     pub mapping: Option<Arc<Mapping>>,
     /// When the import began, milliseconds since 1970.
     pub create_time_ms: i64,
+    /// What earlier sessions decided.
+    pub decided: DecidedBefore,
+    /// Decode only once everything is there.
+    pub whole: bool,
+    /// The attempt that is wanted; an older one is given up.
+    pub attempt: Arc<AtomicU64>,
     /// Bounds on the file.
     pub limits: Limits,
     /// Bounds on batches.
@@ -126,23 +148,26 @@ pub struct Pipeline {
     pub runtime: Handle,
 }
 
+/// What earlier sessions of the import decided.
+#[derive(Debug, Clone, Default)]
+pub struct DecidedBefore {
+    /// First ordinal that is not decided.
+    pub offset: u64,
+    /// Hash sum of the rows below it.
+    pub rows_hash: u128,
+    /// Decided ranges above it.
+    pub ranges: Vec<DecidedRange>,
+    /// SHA-256 of the file.
+    pub file_sha256: Option<[u8; 32]>,
+}
+
 /// Why the thread ends early.
 enum Stop {
     Failed(Failure),
     /// The session does not listen any more.
     Gone,
-}
-
-/// The pipeline once the mapping is known.
-struct Mapped {
-    mapping: Arc<Mapping>,
-    batcher: Batcher,
-}
-
-struct Run {
-    pipeline: Pipeline,
-    output: Sender<Output>,
-    mapped: Option<Mapped>,
+    /// The session wants another attempt.
+    Abandoned,
 }
 
 // === impl Pipeline ===
@@ -151,224 +176,20 @@ impl Pipeline {
     /// Runs to the end; for a blocking thread.
     pub fn run(self, input: Receiver<Input>, output: Sender<Output>) {
         let spec = Arc::clone(&self.spec);
-        let mut run = Run {
-            pipeline: self,
-            output,
-            mapped: None,
-        };
-        let result = match &spec.source {
-            SourceSpec::File(file) => run.file(file, input),
-            SourceSpec::Rows(_) => run.rows(input),
+        let whole = self.whole;
+        let mut run = Run::new(self, output);
+        let result = match (&spec.source, whole) {
+            (SourceSpec::File(file), false) => run.file(file, input),
+            (SourceSpec::File(file), true) => run.whole_file(file, input),
+            (SourceSpec::Rows(_), false) => run.rows(input),
+            (SourceSpec::Rows(_), true) => run.whole_rows(input),
         };
         let last = match result {
             Ok(end) => end,
             Err(Stop::Failed(failure)) => Output::Failed(failure),
-            Err(Stop::Gone) => return,
+            Err(Stop::Gone | Stop::Abandoned) => return,
         };
-        // A closed channel means that the session has stopped: it has nothing to learn.
-        let _ = run.output.blocking_send(last);
-    }
-}
-
-// === impl Run ===
-
-impl Run {
-    fn rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
-        let mapping = self
-            .pipeline
-            .mapping
-            .clone()
-            .expect("row imports come with a mapping");
-        self.begin(mapping, None)?;
-        loop {
-            match input.blocking_recv() {
-                Some(Input::Rows {
-                    first,
-                    skip,
-                    end,
-                    position,
-                    pack,
-                }) => {
-                    let mapped = self.mapped.as_mut().expect("begun above");
-                    if !position.is_empty() {
-                        mapped.batcher.note_position(end, position);
-                    }
-                    for frame in pack(first, skip)? {
-                        self.decoded(Decoded::Rows(frame))?;
-                    }
-                }
-                Some(Input::Flush) => self.flush()?,
-                Some(Input::Finish(totals)) => {
-                    self.flush()?;
-                    let received_rows = self.received_rows();
-                    check_rows(totals, received_rows)?;
-                    return Ok(Output::End {
-                        received_rows,
-                        sha256: None,
-                    });
-                }
-                Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
-                None => return Err(Stop::Gone),
-            }
-        }
-    }
-
-    fn file(&mut self, file: &FileSpec, mut input: Receiver<Input>) -> Result<Output, Stop> {
-        let mut intake = Intake::new(file, &self.pipeline.limits, &self.pipeline.spool_dir);
-        let totals = loop {
-            match input.blocking_recv() {
-                Some(Input::Chunk { data, crc32c }) => {
-                    check_crc(&data, crc32c)?;
-                    self.collect(|stopped, each| intake.feed(&data, stopped, each))?;
-                }
-                Some(Input::Flush) => {
-                    self.collect(|_, each| intake.flush(each))?;
-                    self.flush()?;
-                }
-                Some(Input::Finish(totals)) => break totals,
-                Some(Input::Rows { .. }) => unreachable!("the session refuses rows of a file"),
-                None => return Err(Stop::Gone),
-            }
-        };
-        let received = intake.received();
-        check_file(file, totals, &received)?;
-        let sha256 = Some(received.sha256);
-        let mut workbook = None;
-        self.collect(|_, each| {
-            workbook = intake.finish(each)?;
-            Ok(())
-        })?;
-        if let Some((spooled, request)) = workbook {
-            self.workbook(spooled, &request)?;
-        }
-        self.flush()?;
-        let received_rows = self.received_rows();
-        check_rows(totals, received_rows)?;
-        Ok(Output::End {
-            received_rows,
-            sha256,
-        })
-    }
-
-    /// Lets a child process decode the spooled workbook.
-    fn workbook(&mut self, spooled: std::fs::File, request: &WorkbookRequest) -> Result<(), Stop> {
-        let _place = self.wait_for(Arc::clone(&self.pipeline.decoders), 1)?;
-        let program = &self.pipeline.decoder_program;
-        let mut decoder = Sandbox::start(program, spooled, request, &self.pipeline.limits)?;
-        self.send(Output::Decoding(decoder.killer()))?;
-        while let Some(decoded) = decoder.next()? {
-            self.decoded(decoded)?;
-        }
-        Ok(())
-    }
-
-    /// Runs a decoder step and takes in what it yields. What goes wrong with a row that was
-    /// yielded is the reason, whatever the step says afterwards.
-    fn collect(
-        &mut self,
-        step: impl FnOnce(&dyn Fn() -> bool, &mut dyn FnMut(Decoded)) -> Result<(), DecodeError>,
-    ) -> Result<(), Stop> {
-        let failed = Cell::new(false);
-        let stop = self.pipeline.stop.clone();
-        let mut taken = Ok(());
-        let stepped = step(&|| failed.get() || stop.is_cancelled(), &mut |decoded| {
-            if taken.is_ok() {
-                taken = self.decoded(decoded);
-                failed.set(taken.is_err());
-            }
-        });
-        taken?;
-        if stop.is_cancelled() {
-            return Err(Stop::Gone);
-        }
-        Ok(stepped?)
-    }
-
-    fn decoded(&mut self, decoded: Decoded) -> Result<(), Stop> {
-        match decoded {
-            Decoded::Header(header) => {
-                let spec = &self.pipeline.spec;
-                let mapping_spec = spec.mapping_spec(self.pipeline.create_time_ms, &header.sheet);
-                let sheet = format!("sheet {:?}", header.sheet);
-                let columns = SourceColumns {
-                    names: &header.names,
-                    has_header: header.has_header,
-                    where_: if header.sheet.is_empty() { "" } else { &sheet },
-                };
-                let mapping = Mapping::resolve(&self.pipeline.table, &mapping_spec, columns)?;
-                self.begin(Arc::new(mapping), Some(header))
-            }
-            Decoded::Rows(frame) => {
-                let mut mapped = self.mapped.take().expect("the header comes first");
-                let result = mapped
-                    .batcher
-                    .add(frame, &mapped.mapping, |batch| self.emit(batch));
-                self.mapped = Some(mapped);
-                result
-            }
-        }
-    }
-
-    fn begin(&mut self, mapping: Arc<Mapping>, header: Option<SourceHeader>) -> Result<(), Stop> {
-        let plan = Arc::new(WritePlan {
-            table: Arc::clone(&self.pipeline.table),
-            columns: mapping.planned_columns(),
-            method: self.pipeline.method,
-            on_conflict: mapping.on_conflict(),
-        });
-        let effective = mapping.effective().to_vec();
-        let sheet = header.as_ref().map_or("", |header| header.sheet.as_str());
-        let kind = self.pipeline.spec.source_kind();
-        let batcher = Batcher::new(self.pipeline.batch_limits, &mapping, 0, sheet, kind);
-        self.mapped = Some(Mapped { mapping, batcher });
-        self.send(Output::Mapped(Box::new(MappedSource {
-            plan,
-            effective,
-            header,
-        })))
-    }
-
-    fn flush(&mut self) -> Result<(), Stop> {
-        match self
-            .mapped
-            .as_mut()
-            .and_then(|mapped| mapped.batcher.flush())
-        {
-            Some(batch) => self.emit(batch),
-            None => Ok(()),
-        }
-    }
-
-    fn received_rows(&self) -> u64 {
-        self.mapped
-            .as_ref()
-            .map_or(0, |mapped| mapped.batcher.end())
-    }
-
-    /// Hands a batch out once its bytes are paid for.
-    fn emit(&self, batch: Batch) -> Result<(), Stop> {
-        let units = batch
-            .n_bytes()
-            .div_ceil(MEMORY_UNIT_BYTES)
-            .clamp(1, self.pipeline.memory_units);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let bytes = self.wait_for(Arc::clone(&self.pipeline.memory), units)?;
-        self.send(Output::Batch(Box::new(QueuedBatch { batch, bytes })))
-    }
-
-    fn send(&self, output: Output) -> Result<(), Stop> {
-        self.output.blocking_send(output).map_err(|_| Stop::Gone)
-    }
-
-    fn wait_for(&self, permits: Arc<Semaphore>, n: u32) -> Result<OwnedSemaphorePermit, Stop> {
-        let stop = &self.pipeline.stop;
-        self.pipeline.runtime.block_on(async {
-            tokio::select! {
-                // A dropped wait holds no permit.
-                permit = permits.acquire_many_owned(n) => permit.map_err(|_| Stop::Gone),
-                () = stop.cancelled() => Err(Stop::Gone),
-            }
-        })
+        run.tell_last(last);
     }
 }
 
@@ -379,6 +200,7 @@ impl fmt::Debug for Input {
             Input::Rows { first, end, .. } => write!(f, "Rows({first}..{end})"),
             Input::Flush => f.write_str("Flush"),
             Input::Finish(totals) => write!(f, "Finish({totals:?})"),
+            Input::Again(attempt) => write!(f, "Again({attempt})"),
         }
     }
 }
@@ -395,47 +217,12 @@ impl From<Failure> for Stop {
     }
 }
 
-fn check_crc(data: &[u8], expected: Option<u32>) -> Result<(), Failure> {
-    let actual = crc32c::crc32c(data);
-    if expected.is_none_or(|expected| expected == actual) {
-        return Ok(());
-    }
-    let message = format!("a chunk's CRC-32C is {actual:#010x}, not what the caller sent with it");
-    Err(Failure::new(Reason::ChecksumMismatch, message)
-        .with_field("chunk.crc32c", "does not match"))
-}
-
-fn check_file(file: &FileSpec, totals: Totals, received: &Received) -> Result<(), Failure> {
-    if let Some(expected) = totals.bytes
-        && expected != received.n_bytes
-    {
-        let message = format!("{} bytes received, {expected} announced", received.n_bytes);
-        return Err(Failure::new(Reason::ChecksumMismatch, message)
-            .with_field("finish.total_bytes", "does not match the bytes received"));
-    }
-    let hashes = [
-        ("finish.sha256", totals.sha256),
-        ("header.file.sha256", file.sha256),
-    ];
-    for (path, expected) in hashes {
-        if expected.is_some_and(|expected| expected != received.sha256) {
-            return Err(Failure::new(
-                Reason::ChecksumMismatch,
-                "the file's SHA-256 does not match",
-            )
-            .with_field(path, "does not match the bytes received"));
-        }
-    }
-    Ok(())
-}
-
-fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
-    match totals.rows {
-        Some(expected) if expected != received => {
-            let message = format!("{received} rows received, {expected} announced");
-            Err(Failure::new(Reason::ChecksumMismatch, message)
-                .with_field("finish.total_row_count", "does not match the rows received"))
-        }
-        _ => Ok(()),
+/// Rows of a file; a stream of rows says it in its own words.
+impl From<Mismatch> for Stop {
+    fn from(mismatch: Mismatch) -> Stop {
+        Stop::Failed(Failure::new(
+            Reason::DuplicateContentMismatch,
+            mismatch.to_string(),
+        ))
     }
 }

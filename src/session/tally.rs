@@ -5,12 +5,14 @@
 //! a range is kept only while a smaller one is missing.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::model::batch::Receipt;
 use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
+use crate::store::{Committed, OpenImport, WholeRange};
 
 /// Counts and watermark.
 #[derive(Debug, Clone, Default)]
@@ -28,13 +30,43 @@ pub struct Tally {
 
 impl Tally {
     /// The state that earlier sessions left behind.
-    pub fn resume(counts: RowCounts, watermark: u64, position: Option<Bytes>) -> Tally {
-        Tally {
-            counts,
-            watermark,
-            position,
+    pub fn resume(open: &OpenImport) -> Tally {
+        let mut tally = Tally {
+            counts: open.counts,
+            watermark: open.committed_offset,
+            position: open.committed_position.clone(),
             ..Tally::default()
+        };
+        for committed in &open.committed_ranges {
+            tally.decided(committed.range.clone(), committed.position.clone());
         }
+        tally
+    }
+
+    /// Takes in what one transaction decided for all rows.
+    pub fn whole(&mut self, whole: &WholeRange) {
+        self.counts += whole.counts;
+        self.n_batches += whole.n_batches;
+        self.decided(0..whole.end, whole.position.clone());
+    }
+
+    /// Takes in the samples of a transaction that is not decided yet.
+    pub fn undecided(&mut self, receipt: &Receipt) {
+        self.n_retries += u64::from(receipt.retries);
+        self.rejected(&receipt.rejected);
+    }
+
+    /// An attempt at the whole import failed: its rejected rows are judged anew.
+    pub fn retried(&mut self) {
+        self.n_retries += 1;
+        self.rejected_by_code.clear();
+    }
+
+    /// What the ledger says, after a COMMIT whose answer was lost.
+    pub fn adopt(&mut self, committed: &Committed) {
+        self.counts = committed.counts;
+        self.n_batches = committed.n_batches;
+        self.decided(0..committed.watermark, None);
     }
 
     /// Takes in a committed batch; `position` is the caller's place at its end.
@@ -43,8 +75,11 @@ impl Tally {
         self.n_batches += 1;
         self.n_retries += u64::from(receipt.retries);
         self.rejected(&receipt.rejected);
-        self.ahead
-            .insert(receipt.range.start, (receipt.range.end, position));
+        self.decided(receipt.range.clone(), position);
+    }
+
+    fn decided(&mut self, range: Range<u64>, position: Option<Bytes>) {
+        self.ahead.insert(range.start, (range.end, position));
         while let Some(first) = self.ahead.first_entry() {
             if *first.key() > self.watermark {
                 break;
@@ -62,6 +97,12 @@ impl Tally {
         self.counts.rejected += rows.len() as u64;
         self.n_beyond_limit += rows.len() as u64;
         self.rejected(rows);
+    }
+
+    /// The same where the rows themselves were told before.
+    pub fn n_rejected_beyond(&mut self, n_rows: u64) {
+        self.counts.rejected += n_rows;
+        self.n_beyond_limit += n_rows;
     }
 
     /// Decided rows.

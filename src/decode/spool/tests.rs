@@ -9,7 +9,7 @@ fn what_was_written_is_read_from_the_beginning() {
     let dir = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
     for size in [1, 1000, content.len()] {
-        let mut spool = Spool::create(dir.path(), 300_000).unwrap();
+        let mut spool = Spool::create(dir.path(), "workbook_bytes_max", 300_000).unwrap();
         for chunk in content.chunks(size) {
             spool.write(chunk).unwrap();
         }
@@ -23,7 +23,7 @@ fn what_was_written_is_read_from_the_beginning() {
 #[test]
 fn the_file_has_no_name() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spool = Spool::create(dir.path(), 10).unwrap();
+    let mut spool = Spool::create(dir.path(), "workbook_bytes_max", 10).unwrap();
     spool.write(b"abc").unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let _file: File = spool.into_file().unwrap();
@@ -33,7 +33,7 @@ fn the_file_has_no_name() {
 #[test]
 fn a_byte_beyond_the_limit_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spool = Spool::create(dir.path(), 10).unwrap();
+    let mut spool = Spool::create(dir.path(), "workbook_bytes_max", 10).unwrap();
     spool.write(&[1; 10]).unwrap();
     let error = spool.write(&[1]).unwrap_err();
     assert_eq!(error, DecodeError::limit("workbook_bytes_max", 11, 10));
@@ -42,12 +42,12 @@ fn a_byte_beyond_the_limit_is_refused() {
 #[test]
 fn a_full_disk_is_told_as_such() {
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let error = Spool::over(full(), 1 << 30)
+    let error = Spool::over(full(), ("workbook_bytes_max", 1 << 30))
         .write(&vec![1; 1 << 20])
         .unwrap_err();
     assert!(matches!(error, DecodeError::DiskFull { .. }), "{error}");
     // The last bytes are written when the file is handed over.
-    let mut spool = Spool::over(full(), 1 << 30);
+    let mut spool = Spool::over(full(), ("workbook_bytes_max", 1 << 30));
     spool.write(b"abc").unwrap();
     let error = spool.into_file().unwrap_err();
     assert!(matches!(error, DecodeError::DiskFull { .. }), "{error}");
@@ -56,6 +56,6 @@ fn a_full_disk_is_told_as_such() {
 #[test]
 fn a_missing_directory_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Spool::create(&dir.path().join("gone"), 10).unwrap_err();
+    let error = Spool::create(&dir.path().join("gone"), "workbook_bytes_max", 10).unwrap_err();
     assert!(matches!(error, DecodeError::Io { .. }), "{error}");
 }

@@ -10,12 +10,16 @@ use crate::model::import::{Failure, Phase, Reason, WriteMethod};
 use crate::model::reject::RejectedRow;
 use crate::progress::Ack;
 use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
-use crate::session::live::{CSV_FLUSH, Live, Written};
+use crate::session::live::whole::WholeWriter;
+use crate::session::live::{COMPACT_BATCHES, CSV_FLUSH, Live, Written};
 use crate::session::pipeline::{Input, MappedSource, Output};
 use crate::session::spec::RejectPolicy;
 use crate::session::{Message, ending};
 use crate::store::StoreError;
 use crate::writer::{self, QueuedBatch, WriteContext};
+
+/// Attempts at noting a file, after the first.
+const NOTE_RETRIES_MAX: u32 = 10;
 
 impl Live {
     /// A message of the caller, or the end of its stream.
@@ -30,7 +34,7 @@ impl Live {
                 return Ok(());
             }
             None => return Err(incomplete_stream()),
-            Some(Err(failure)) => return Err(failure),
+            Some(Err(failure)) => return self.on_caller_gone(failure),
             Some(Ok(Message::Header(_))) => {
                 return Err(Failure::new(Reason::DuplicateHeader, "a second header"));
             }
@@ -84,30 +88,29 @@ impl Live {
             Failure::new(Reason::InvalidOption, "offset and rows exceed 64 bits")
                 .with_field("rows.offset", "too large")
         })?;
-        let known = (self.next_row - offset).min(rows.n_rows);
-        self.duplicate_rows += known;
-        if end <= self.next_row {
-            if rows.n_rows > 0 {
-                self.acknowledge();
-            }
+        if rows.n_rows == 0 {
             return Ok(());
         }
-        let first = self.next_row;
-        self.next_row = end;
+        self.duplicate_rows += (self.next_row - offset).min(rows.n_rows);
+        let is_new = end > self.next_row;
+        self.next_row = self.next_row.max(end);
         self.received_rows = self.received_rows.max(end);
         self.received_bytes += rows.n_bytes;
-        let delay = self
-            .held
-            .spec
-            .max_ack_delay
-            .unwrap_or(self.sessions.config.max_ack_delay);
-        let due = Instant::now() + delay;
-        self.flush_at.get_or_insert(due);
-        let skip = usize::try_from(known).expect("less than a message's rows");
+        if is_new {
+            let delay = self
+                .held
+                .spec
+                .max_ack_delay
+                .unwrap_or(self.sessions.config.max_ack_delay);
+            let due = Instant::now() + delay;
+            self.flush_at.get_or_insert(due);
+        } else {
+            self.acknowledge();
+        }
         let InboundRows { position, pack, .. } = rows;
+        // Rows that were sent before go along: they are compared with those of the first time.
         self.hand_in(Input::Rows {
-            first,
-            skip,
+            first: offset,
             end,
             position,
             pack,
@@ -135,11 +138,19 @@ impl Live {
     }
 
     /// Something that the pipeline made.
-    pub(super) fn on_output(&mut self, output: Option<Output>) -> Result<(), Failure> {
+    pub(super) async fn on_output(&mut self, output: Option<Output>) -> Result<(), Failure> {
+        let is_given_up = self.whole.as_ref().is_some_and(WholeWriter::is_given_up);
         match output {
+            Some(Output::Attempt(attempt)) => {
+                if let Some(whole) = &mut self.whole {
+                    whole.begin(attempt);
+                }
+            }
+            Some(Output::Mapped(_) | Output::Batch(_) | Output::End { .. }) if is_given_up => {}
+            Some(Output::Received { sha256 }) => self.note_file(sha256).await?,
             Some(Output::Mapped(mapped)) => self.on_mapped(*mapped),
             Some(Output::Decoding(killer)) => self.killer = Some(killer),
-            Some(Output::Batch(queued)) => self.on_batch(*queued),
+            Some(Output::Batch(queued)) => self.on_batch(queued),
             Some(Output::End {
                 received_rows,
                 sha256,
@@ -148,6 +159,7 @@ impl Live {
                 self.received_rows = received_rows;
                 self.ended = true;
                 self.phase = Phase::Committing;
+                self.complete_whole();
             }
             Some(Output::Failed(failure)) => return Err(failure),
             None => {
@@ -181,28 +193,61 @@ impl Live {
             .spec
             .rejects
             .limit(self.sessions.config.rejected_rows_max);
+        let rejects = RejectBudget::new(limit, self.tally.counts().rejected);
+        let rejects = match self.held.spec.rejects {
+            RejectPolicy::AbortTellingAll => rejects.telling_all(),
+            _ => rejects,
+        };
         self.context = Some(Arc::new(WriteContext {
             store: Arc::clone(&self.sessions.store),
             key: self.registration.key(),
             plan,
-            rejects: RejectBudget::new(limit, self.tally.counts().rejected),
-            settings: std::collections::BTreeMap::new(),
-            deadline: self.call.deadline,
+            rejects,
+            settings: self.held.spec.settings.clone(),
+            deadline: self.deadline.clone(),
             stop: self.sessions.drained.clone(),
             retry: self.sessions.config.retry,
         }));
+        self.start_whole();
     }
 
-    fn on_batch(&mut self, queued: QueuedBatch) {
+    /// A workbook is complete: the ledger remembers which, before a row of it is written.
+    async fn note_file(&mut self, sha256: [u8; 32]) -> Result<(), Failure> {
+        if self.held.open.file_sha256.is_some() {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.sessions.store);
+        let key = self.registration.key();
+        let mut n_failed = 0;
+        loop {
+            match self.guarded(store.note_file(key, sha256)).await? {
+                Ok(()) => {
+                    self.held.open.file_sha256 = Some(sha256);
+                    return Ok(());
+                }
+                Err(StoreError::Transient { .. }) if n_failed < NOTE_RETRIES_MAX => {
+                    let pause = writer::pause_after(n_failed);
+                    n_failed += 1;
+                    self.guarded(tokio::time::sleep(pause)).await?;
+                }
+                Err(error) => return Err(ending::failure_of(error)),
+            }
+        }
+    }
+
+    fn on_batch(&mut self, queued: Box<QueuedBatch>) {
         self.phase = self.phase.max(Phase::Writing);
         self.received_rows = self.received_rows.max(queued.batch.range.end);
+        if self.whole.is_some() {
+            return self.write_in_whole(queued);
+        }
         let context = Arc::clone(self.context.as_ref().expect("the mapping precedes batches"));
         let pool = self.sessions.writers.clone();
         let probe_first = self.probe_first;
         self.writes.spawn(async move {
             let position = queued.batch.position.clone();
-            let result = writer::write(&pool, &context, queued, probe_first).await;
-            (position, result)
+            let result = writer::write(&pool, &context, *queued, probe_first).await;
+            Written::Batch(position, result)
         });
     }
 
@@ -211,15 +256,30 @@ impl Live {
         &mut self,
         written: Result<Written, JoinError>,
     ) -> Result<(), Failure> {
-        let (position, result) = written.map_err(|error| {
-            ending::internal(&self.held.spec.import_id, &format!("writer: {error}"))
-        })?;
+        let written = match written {
+            // A task that is not needed any more.
+            Err(error) if error.is_cancelled() => return Ok(()),
+            Err(error) => {
+                let context = format!("writer: {error}");
+                return Err(ending::internal(&self.held.spec.import_id, &context));
+            }
+            Ok(written) => written,
+        };
+        let (position, result) = match written {
+            Written::Batch(position, result) => (position, result),
+            Written::Whole(result) => return self.on_whole(result),
+            Written::Compacted => {
+                self.compacting = false;
+                return Ok(());
+            }
+        };
         match result {
             Ok(receipt) => {
                 self.probe_first |= receipt.rejected.iter().any(RejectedRow::is_from_database);
                 self.tally.committed(&receipt, position);
                 self.outbox.rejected(&receipt.rejected);
                 self.acknowledge();
+                self.compact();
                 self.waiting_since = Instant::now();
                 Ok(())
             }
@@ -232,7 +292,27 @@ impl Live {
         }
     }
 
-    fn acknowledge(&self) {
+    /// Now and then makes one of the ledger's ranges below the watermark. What goes wrong with it
+    /// is of no consequence: the next time folds more.
+    fn compact(&mut self) {
+        let n_batches = self.tally.n_batches();
+        if self.compacting || n_batches - self.compacted_at < COMPACT_BATCHES {
+            return;
+        }
+        self.compacting = true;
+        self.compacted_at = n_batches;
+        let store = Arc::clone(&self.sessions.store);
+        let key = self.registration.key();
+        let watermark = self.tally.watermark();
+        self.writes.spawn(async move {
+            if let Err(error) = store.compact(key, watermark).await {
+                tracing::debug!(%error, "the ledger's ranges were not folded");
+            }
+            Written::Compacted
+        });
+    }
+
+    pub(super) fn acknowledge(&self) {
         self.outbox.ack(Ack {
             committed_offset: self.tally.watermark(),
             duplicate_rows: self.duplicate_rows,
@@ -240,8 +320,11 @@ impl Live {
         });
     }
 
-    fn reject_limit(&self) -> Failure {
-        if self.held.spec.rejects == RejectPolicy::Abort {
+    pub(super) fn reject_limit(&self) -> Failure {
+        if matches!(
+            self.held.spec.rejects,
+            RejectPolicy::Abort | RejectPolicy::AbortTellingAll
+        ) {
             return Failure::new(
                 Reason::RowRejected,
                 "a row was rejected, and the import allows none",

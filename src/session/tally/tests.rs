@@ -3,6 +3,7 @@ use bytes::Bytes;
 use super::Tally;
 use crate::model::batch::Receipt;
 use crate::model::stats::RowCounts;
+use crate::store::{CommittedRange, OpenImport, SessionKey};
 
 fn receipt(range: std::ops::Range<u64>) -> Receipt {
     let counts = RowCounts {
@@ -33,12 +34,31 @@ fn the_watermark_waits_for_the_smallest_missing_range() {
 }
 
 #[test]
-fn a_resumed_tally_goes_on_from_its_watermark() {
-    let earlier = RowCounts {
-        inserted: 5,
-        ..RowCounts::default()
-    };
-    let mut tally = Tally::resume(earlier, 5, None);
+fn a_resumed_tally_goes_on_from_its_watermark_and_over_what_was_committed_above_it() {
+    let position = Bytes::from_static(b"above");
+    let mut tally = Tally::resume(&OpenImport {
+        key: SessionKey {
+            import: 1,
+            epoch: 2,
+        },
+        resumed: true,
+        committed_offset: 5,
+        committed_hash: 0,
+        committed_ranges: vec![CommittedRange {
+            range: 9..12,
+            rows_hash: 0,
+            position: Some(position.clone()),
+        }],
+        counts: RowCounts {
+            inserted: 8,
+            ..RowCounts::default()
+        },
+        committed_position: None,
+        create_time_ms: 0,
+        file_sha256: None,
+    });
+    assert_eq!((tally.watermark(), tally.position()), (5, None));
     tally.committed(&receipt(5..9), None);
-    assert_eq!((tally.watermark(), tally.counts().inserted), (9, 9));
+    assert_eq!((tally.watermark(), tally.counts().inserted), (12, 12));
+    assert_eq!(tally.position(), Some(position));
 }

@@ -1,0 +1,144 @@
+//! How a session begins: its pipeline's thread, its places, what earlier sessions left.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::decided::DecidedRange;
+use crate::model::import::Phase;
+use crate::progress::{Accepted, Outbox};
+use crate::session::open::Held;
+use crate::session::pipeline::{DecidedBefore, MEMORY_UNIT_BYTES, Pipeline};
+use crate::session::spec::CommitMode;
+use crate::session::tally::Tally;
+use crate::session::{Call, Sessions};
+use crate::store::OpenImport;
+use crate::writer::deadline::Deadline;
+
+use super::whole::WholeWriter;
+use super::{INPUTS_MAX, Live, OUTPUTS_MAX};
+
+impl Live {
+    pub(super) fn new(sessions: Arc<Sessions>, call: Call, mut outbox: Outbox, held: Held) -> Live {
+        let registration =
+            sessions
+                .registry
+                .enter(held.open.key, &call.owner, &held.spec.import_id);
+        let (input, input_receiver) = mpsc::channel(INPUTS_MAX);
+        let (output_sender, output) = mpsc::channel(OUTPUTS_MAX);
+        let stop = CancellationToken::new();
+        let is_whole = held.spec.commit_mode == CommitMode::Atomic || held.spec.validate_only;
+        let attempt = Arc::new(AtomicU64::new(0));
+        let config = &sessions.config;
+        let pipeline = Pipeline {
+            spec: Arc::clone(&held.spec),
+            table: Arc::clone(&held.table),
+            method: held.method,
+            mapping: held.mapping.clone(),
+            create_time_ms: held.open.create_time_ms,
+            decided: decided_before(&held.open),
+            whole: is_whole,
+            attempt: Arc::clone(&attempt),
+            limits: config.limits.clone(),
+            batch_limits: config.batches,
+            memory: Arc::clone(&sessions.memory),
+            memory_units: config.bytes_in_flight_max / MEMORY_UNIT_BYTES,
+            decoders: Arc::clone(&sessions.decoders),
+            decoder_program: config.decoder_program.clone(),
+            spool_dir: config.spool_dir.clone(),
+            stop: stop.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let thread =
+            tokio::task::spawn_blocking(move || pipeline.run(input_receiver, output_sender));
+        outbox.allow_samples(held.spec.rejected_samples);
+        let open = &held.open;
+        let tally = Tally::resume(open);
+        let deadline = Deadline::new(call.deadline);
+        Live {
+            sessions,
+            call,
+            outbox,
+            registration,
+            slot: None,
+            stop,
+            input: Some(input),
+            output,
+            thread: Some(thread),
+            killer: None,
+            pending: None,
+            next_row: open.committed_offset,
+            next_byte: 0,
+            received_bytes: 0,
+            duplicate_rows: 0,
+            finish_received: false,
+            messages_ended: false,
+            waiting_since: Instant::now(),
+            last_data_at: Instant::now(),
+            flush_at: None,
+            context: None,
+            writes: JoinSet::new(),
+            in_flight_max: 1,
+            whole: is_whole.then(|| WholeWriter::new(attempt)),
+            compacted_at: 0,
+            compacting: false,
+            deadline,
+            detached: false,
+            probe_first: false,
+            tally,
+            phase: Phase::Queued,
+            received_rows: 0,
+            ended: false,
+            n_rows_hint: None,
+            effective: Vec::new(),
+            told_draining: false,
+            file_sha256: None,
+            writes_cut: false,
+            held,
+        }
+    }
+
+    /// Tells the caller that the import is open.
+    pub(super) fn accept(&self) {
+        let open = &self.held.open;
+        let config = &self.sessions.config;
+        let deadline_in = self
+            .call
+            .deadline
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let effective = self
+            .held
+            .mapping
+            .as_ref()
+            .map(|mapping| mapping.effective().to_vec());
+        self.outbox.accepted(Accepted {
+            import_id: self.held.spec.import_id.clone(),
+            epoch: open.key.epoch,
+            resumed: open.resumed,
+            replayed: false,
+            committed_offset: open.committed_offset,
+            committed_position: open.committed_position.clone(),
+            idle_timeout: config.idle_timeout,
+            deadline_in,
+            effective_columns: effective.unwrap_or_default(),
+            rejected_rows_max: self.held.spec.rejects.limit(config.rejected_rows_max),
+        });
+    }
+}
+
+fn decided_before(open: &OpenImport) -> DecidedBefore {
+    let ranges = open.committed_ranges.iter().map(|committed| DecidedRange {
+        range: committed.range.clone(),
+        rows_hash: committed.rows_hash,
+    });
+    DecidedBefore {
+        offset: open.committed_offset,
+        rows_hash: open.committed_hash,
+        ranges: ranges.collect(),
+        file_sha256: open.file_sha256,
+    }
+}

@@ -1,0 +1,459 @@
+//! One run of a pipeline: inputs in, batches out.
+//!
+//! In: chunks or rows. Out: the mapping, batches that are paid for, the end. Batches of a file
+//! wait until the rows that earlier sessions decided have been seen to be the same: another file
+//! is refused before a row of it is written. What waits is no more than what those sessions had
+//! in flight.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::batch::Batcher;
+use crate::batch::decided::{Decided, DecidedRange, Mismatch};
+use crate::decode::error::DecodeError;
+use crate::decode::protocol::WorkbookRequest;
+use crate::decode::sandbox::Sandbox;
+use crate::decode::{Decoded, SourceHeader};
+use crate::mapping::{Mapping, SourceColumns};
+use crate::model::batch::Batch;
+use crate::model::frame::Frame;
+use crate::model::plan::WritePlan;
+use crate::model::reject::SourceKind;
+use crate::session::inbound::{PackRows, Totals};
+use crate::session::intake::{Intake, Received};
+use crate::session::spec::FileSpec;
+use crate::writer::QueuedBatch;
+
+use super::checks::{check_crc, check_file, check_rows, other_file};
+use super::hold::Hold;
+use super::sent_again::SentAgain;
+use super::{Input, MEMORY_UNIT_BYTES, MappedSource, Output, Pipeline, Stop};
+
+/// The state of a run.
+pub(super) struct Run {
+    pipeline: Pipeline,
+    output: Sender<Output>,
+    mapped: Option<Mapped>,
+    /// Complete batches that are not handed out yet.
+    waiting: Vec<Batch>,
+    /// Rows: the next ordinal that is new.
+    next_row: u64,
+    sent_again: SentAgain,
+    /// Whole: which attempt this is.
+    attempt: u64,
+}
+
+/// A run once the mapping is known.
+struct Mapped {
+    mapping: Arc<Mapping>,
+    batcher: Batcher,
+}
+
+impl Run {
+    pub(super) fn new(pipeline: Pipeline, output: Sender<Output>) -> Run {
+        let decided = &pipeline.decided;
+        Run {
+            next_row: decided.offset,
+            sent_again: SentAgain::from(decided.offset, decided.rows_hash),
+            pipeline,
+            output,
+            mapped: None,
+            waiting: Vec::new(),
+            attempt: 0,
+        }
+    }
+
+    /// The last output.
+    pub(super) fn tell_last(self, output: Output) {
+        // A closed channel means that the session has stopped: it has nothing to learn.
+        let _ = self.output.blocking_send(output);
+    }
+
+    // Streaming.
+
+    pub(super) fn rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
+        self.begin_rows()?;
+        loop {
+            match input.blocking_recv() {
+                Some(Input::Rows {
+                    first,
+                    end,
+                    position,
+                    pack,
+                }) => {
+                    if !position.is_empty() && end > self.next_row {
+                        let mapped = self.mapped.as_mut().expect("begun above");
+                        mapped.batcher.note_position(end, position);
+                    }
+                    for frame in self.packed(first..end, pack)? {
+                        self.decoded(Decoded::Rows(frame))?;
+                    }
+                }
+                Some(Input::Flush) => self.flush()?,
+                Some(Input::Finish(totals)) => return self.end(totals, None),
+                Some(Input::Again(_)) => {}
+                Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
+                None => return Err(Stop::Gone),
+            }
+        }
+    }
+
+    pub(super) fn file(
+        &mut self,
+        file: &FileSpec,
+        mut input: Receiver<Input>,
+    ) -> Result<Output, Stop> {
+        let mut intake = Intake::new(file, &self.pipeline.limits, &self.pipeline.spool_dir);
+        let totals = loop {
+            match input.blocking_recv() {
+                Some(Input::Chunk { data, crc32c }) => {
+                    check_crc(&data, crc32c)?;
+                    self.collect(|stopped, each| intake.feed(&data, stopped, each))?;
+                }
+                Some(Input::Flush) => {
+                    self.collect(|_, each| intake.flush(each))?;
+                    self.flush()?;
+                }
+                Some(Input::Finish(totals)) => break totals,
+                Some(Input::Again(_)) => {}
+                Some(Input::Rows { .. }) => unreachable!("the session refuses rows of a file"),
+                None => return Err(Stop::Gone),
+            }
+        };
+        self.finish_file(file, intake, totals)
+    }
+
+    // Whole.
+
+    pub(super) fn whole_rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
+        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
+        let mut last_position = None;
+        let totals = loop {
+            match input.blocking_recv() {
+                Some(Input::Rows {
+                    first,
+                    end,
+                    position,
+                    pack,
+                }) => {
+                    if !position.is_empty() && end > self.next_row {
+                        last_position = Some((end, position));
+                    }
+                    for frame in self.packed(first..end, pack)? {
+                        hold.write_frame(&frame)?;
+                    }
+                }
+                Some(Input::Finish(totals)) => break totals,
+                Some(Input::Flush | Input::Again(_)) => {}
+                Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
+                None => return Err(Stop::Gone),
+            }
+        };
+        check_rows(totals, self.next_row)?;
+        let mut held = hold.finish()?;
+        self.attempts(input, |run| {
+            run.begin_rows()?;
+            if let Some((end, position)) = &last_position {
+                let mapped = run.mapped.as_mut().expect("begun above");
+                mapped.batcher.note_position(*end, position.clone());
+            }
+            held.frames(|frame| run.decoded(Decoded::Rows(frame)))?;
+            run.end(totals, None)
+        })
+    }
+
+    pub(super) fn whole_file(
+        &mut self,
+        file: &FileSpec,
+        mut input: Receiver<Input>,
+    ) -> Result<Output, Stop> {
+        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
+        let totals = loop {
+            match input.blocking_recv() {
+                Some(Input::Chunk { data, crc32c }) => {
+                    check_crc(&data, crc32c)?;
+                    hold.write(&data)?;
+                }
+                Some(Input::Finish(totals)) => break totals,
+                Some(Input::Flush | Input::Again(_)) => {}
+                Some(Input::Rows { .. }) => unreachable!("the session refuses rows of a file"),
+                None => return Err(Stop::Gone),
+            }
+        };
+        let mut held = hold.finish()?;
+        let received = Received::of::<Stop>(|each| held.pieces(each))?;
+        check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
+        self.attempts(input, |run| {
+            let (limits, dir) = (&run.pipeline.limits, &run.pipeline.spool_dir);
+            let mut intake = Intake::new(file, limits, dir);
+            held.pieces(|piece| run.collect(|stopped, each| intake.feed(piece, stopped, each)))?;
+            run.finish_file(file, intake, totals)
+        })
+    }
+
+    /// Decodes once, and again whenever the session asks for it.
+    fn attempts(
+        &mut self,
+        mut input: Receiver<Input>,
+        mut decode: impl FnMut(&mut Run) -> Result<Output, Stop>,
+    ) -> Result<Output, Stop> {
+        loop {
+            self.mapped = None;
+            self.waiting.clear();
+            self.send(Output::Attempt(self.attempt))?;
+            match decode(self) {
+                Ok(end) => self.send(end)?,
+                // What went wrong with an attempt that is given up is of no interest.
+                Err(Stop::Gone) => return Err(Stop::Gone),
+                Err(_) if self.is_given_up() => {}
+                Err(stop) => return Err(stop),
+            }
+            loop {
+                match input.blocking_recv() {
+                    Some(Input::Again(attempt)) if attempt > self.attempt => {
+                        self.attempt = attempt;
+                        break;
+                    }
+                    Some(_) => {}
+                    None => return Err(Stop::Gone),
+                }
+            }
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.pipeline.attempt.load(Ordering::Acquire) > self.attempt
+    }
+
+    // Decoding.
+
+    fn begin_rows(&mut self) -> Result<(), Stop> {
+        let mapping = self.pipeline.mapping.clone();
+        self.begin(mapping.expect("row imports come with a mapping"), None)
+    }
+
+    /// A message's rows as frames, once those that came before are known to be the same.
+    fn packed(&mut self, rows: Range<u64>, pack: PackRows) -> Result<Vec<Frame>, Stop> {
+        let frames = pack(rows.start, 0)?;
+        let (mut repeated, mut fresh) = (0_u128, 0_u128);
+        for row in frames.iter().flat_map(Frame::rows) {
+            let sum = if row.ordinal < self.next_row {
+                &mut repeated
+            } else {
+                &mut fresh
+            };
+            *sum = sum.wrapping_add(row.hash());
+        }
+        let known_end = rows.end.min(self.next_row);
+        if rows.start < known_end {
+            self.sent_again.repeat(rows.start..known_end, repeated)?;
+        }
+        if rows.end > self.next_row {
+            self.sent_again.remember(self.next_row..rows.end, fresh);
+            self.next_row = rows.end;
+        }
+        Ok(frames)
+    }
+
+    fn finish_file(
+        &mut self,
+        file: &FileSpec,
+        intake: Intake,
+        totals: Totals,
+    ) -> Result<Output, Stop> {
+        let received = intake.received();
+        check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
+        let sha256 = received.sha256;
+        if intake.is_workbook() {
+            self.send(Output::Received { sha256 })?;
+        }
+        let mut workbook = None;
+        self.collect(|_, each| {
+            workbook = intake.finish(each)?;
+            Ok(())
+        })?;
+        if let Some((spooled, request)) = workbook {
+            self.workbook(spooled, &request)?;
+        }
+        self.end(totals, Some(sha256))
+    }
+
+    /// Lets a child process decode the spooled workbook.
+    fn workbook(&mut self, spooled: std::fs::File, request: &WorkbookRequest) -> Result<(), Stop> {
+        let _place = self.wait_for(Arc::clone(&self.pipeline.decoders), 1)?;
+        let program = &self.pipeline.decoder_program;
+        let mut decoder = Sandbox::start(program, spooled, request, &self.pipeline.limits)?;
+        self.send(Output::Decoding(decoder.killer()))?;
+        while let Some(decoded) = decoder.next()? {
+            self.decoded(decoded)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a decoder step and takes in what it yields. What goes wrong with a row that was
+    /// yielded is the reason, whatever the step says afterwards.
+    fn collect(
+        &mut self,
+        step: impl FnOnce(&dyn Fn() -> bool, &mut dyn FnMut(Decoded)) -> Result<(), DecodeError>,
+    ) -> Result<(), Stop> {
+        let failed = Cell::new(false);
+        let stop = self.pipeline.stop.clone();
+        let mut taken = Ok(());
+        let stepped = step(&|| failed.get() || stop.is_cancelled(), &mut |decoded| {
+            if taken.is_ok() {
+                taken = self.decoded(decoded);
+                failed.set(taken.is_err());
+            }
+        });
+        taken?;
+        if stop.is_cancelled() {
+            return Err(Stop::Gone);
+        }
+        Ok(stepped?)
+    }
+
+    fn decoded(&mut self, decoded: Decoded) -> Result<(), Stop> {
+        match decoded {
+            Decoded::Header(header) => {
+                let spec = &self.pipeline.spec;
+                let mapping_spec = spec.mapping_spec(self.pipeline.create_time_ms, &header.sheet);
+                let sheet = format!("sheet {:?}", header.sheet);
+                let columns = SourceColumns {
+                    names: &header.names,
+                    has_header: header.has_header,
+                    where_: if header.sheet.is_empty() { "" } else { &sheet },
+                };
+                let mapping = Mapping::resolve(&self.pipeline.table, &mapping_spec, columns)?;
+                self.begin(Arc::new(mapping), Some(header))
+            }
+            Decoded::Rows(frame) => {
+                let mut mapped = self.mapped.take().expect("the header comes first");
+                let waiting = &mut self.waiting;
+                let result =
+                    mapped
+                        .batcher
+                        .add(frame, &mapped.mapping, |batch| -> Result<(), Mismatch> {
+                            waiting.push(batch);
+                            Ok(())
+                        });
+                self.mapped = Some(mapped);
+                result.map_err(|mismatch| self.mismatch(mismatch))?;
+                self.hand_out()
+            }
+        }
+    }
+
+    fn begin(&mut self, mapping: Arc<Mapping>, header: Option<SourceHeader>) -> Result<(), Stop> {
+        let plan = Arc::new(WritePlan {
+            table: Arc::clone(&self.pipeline.table),
+            columns: mapping.planned_columns(),
+            method: self.pipeline.method,
+            on_conflict: mapping.on_conflict(),
+        });
+        let effective = mapping.effective().to_vec();
+        let sheet = header.as_ref().map_or("", |header| header.sheet.as_str());
+        let kind = self.pipeline.spec.source_kind();
+        let before = &self.pipeline.decided;
+        let (start, below) = match kind {
+            // A file is sent again from its first byte.
+            SourceKind::File => (0, Some(before.offset)),
+            SourceKind::Rows => (before.offset, None),
+        };
+        let below = below.map(|end| DecidedRange {
+            range: 0..end,
+            rows_hash: before.rows_hash,
+        });
+        let decided = Decided::new(below.into_iter().chain(before.ranges.iter().cloned()));
+        let limits = self.pipeline.batch_limits;
+        let batcher = Batcher::new(limits, &mapping, start, decided, sheet, kind);
+        self.mapped = Some(Mapped { mapping, batcher });
+        self.send(Output::Mapped(Box::new(MappedSource {
+            plan,
+            effective,
+            header,
+        })))
+    }
+
+    /// Closes the open batch: nothing came for a while.
+    fn flush(&mut self) -> Result<(), Stop> {
+        if let Some(mapped) = &mut self.mapped {
+            self.waiting.extend(mapped.batcher.flush());
+        }
+        self.hand_out()
+    }
+
+    /// Every row is there.
+    fn end(&mut self, totals: Totals, sha256: Option<[u8; 32]>) -> Result<Output, Stop> {
+        let mut received_rows = 0;
+        if let Some(mapped) = &mut self.mapped {
+            let passed: Result<(), Mismatch> = mapped.batcher.finish();
+            received_rows = mapped.batcher.end();
+            passed.map_err(|mismatch| self.mismatch(mismatch))?;
+        }
+        self.flush()?;
+        check_rows(totals, received_rows)?;
+        Ok(Output::End {
+            received_rows,
+            sha256,
+        })
+    }
+
+    fn mismatch(&self, mismatch: Mismatch) -> Stop {
+        match self.pipeline.spec.source_kind() {
+            SourceKind::Rows => mismatch.into(),
+            SourceKind::File => Stop::Failed(other_file().with(
+                "rows",
+                format!("{}..{}", mismatch.range.start, mismatch.range.end),
+            )),
+        }
+    }
+
+    /// Hands out what waits, unless a file may yet turn out to be another one.
+    fn hand_out(&mut self) -> Result<(), Stop> {
+        let is_sure = match (&self.mapped, self.pipeline.spec.source_kind()) {
+            (Some(mapped), SourceKind::File) => mapped.batcher.is_past_decided(),
+            _ => true,
+        };
+        if !is_sure {
+            return Ok(());
+        }
+        for batch in std::mem::take(&mut self.waiting) {
+            self.emit(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Hands a batch out once its bytes are paid for.
+    fn emit(&self, batch: Batch) -> Result<(), Stop> {
+        if self.is_given_up() {
+            return Err(Stop::Abandoned);
+        }
+        let units = batch
+            .n_bytes()
+            .div_ceil(MEMORY_UNIT_BYTES)
+            .clamp(1, self.pipeline.memory_units);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let bytes = self.wait_for(Arc::clone(&self.pipeline.memory), units)?;
+        self.send(Output::Batch(Box::new(QueuedBatch { batch, bytes })))
+    }
+
+    fn send(&self, output: Output) -> Result<(), Stop> {
+        self.output.blocking_send(output).map_err(|_| Stop::Gone)
+    }
+
+    fn wait_for(&self, permits: Arc<Semaphore>, n: u32) -> Result<OwnedSemaphorePermit, Stop> {
+        let stop = &self.pipeline.stop;
+        self.pipeline.runtime.block_on(async {
+            tokio::select! {
+                // A dropped wait holds no permit.
+                permit = permits.acquire_many_owned(n) => permit.map_err(|_| Stop::Gone),
+                () = stop.cancelled() => Err(Stop::Gone),
+            }
+        })
+    }
+}
