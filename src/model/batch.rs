@@ -76,7 +76,8 @@ pub struct RejectBudget {
 #[derive(Debug)]
 struct BudgetState {
     reserved: u64,
-    overdrawn: bool,
+    /// The batch that did not fit, by its first ordinal, and what of it is stored.
+    overdrawn: Option<(u64, u64)>,
 }
 
 /// A reservation in a [`RejectBudget`]; given back on drop unless [`kept`](Self::keep).
@@ -134,7 +135,7 @@ impl RejectBudget {
     pub fn new(limit: Option<u64>, used: u64) -> RejectBudget {
         let state = BudgetState {
             reserved: used,
-            overdrawn: false,
+            overdrawn: None,
         };
         RejectBudget {
             limit,
@@ -157,19 +158,24 @@ impl RejectBudget {
         self.limit.filter(|_| !self.tells_all)
     }
 
-    /// Reserves `n_rows` rejected rows of one batch. Reserving none always succeeds.
-    pub fn reserve(&self, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
+    /// Reserves `n_rows` rejected rows of the batch that begins at ordinal `first`. Reserving none
+    /// always succeeds; a batch that was the first not to fit is so again when it is retried.
+    pub fn reserve_for(&self, first: u64, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
         let mut state = self.lock();
         if n_rows > 0 {
-            if state.overdrawn {
-                return Err(Overdrawn::Again);
+            match state.overdrawn {
+                Some((batch, n_recorded)) if batch == first => {
+                    return Err(Overdrawn::First { n_recorded });
+                }
+                Some(_) => return Err(Overdrawn::Again),
+                None => {}
             }
             let left = self
                 .limit
                 .map_or(u64::MAX, |limit| limit.saturating_sub(state.reserved));
             if n_rows > left {
-                state.overdrawn = true;
                 let n_recorded = if self.tells_all { n_rows } else { left + 1 };
+                state.overdrawn = Some((first, n_recorded));
                 return Err(Overdrawn::First { n_recorded });
             }
             state.reserved += n_rows;
@@ -178,6 +184,11 @@ impl RejectBudget {
             budget: self,
             n_rows,
         })
+    }
+
+    /// The same where batches are not tried again.
+    pub fn reserve(&self, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
+        self.reserve_for(u64::MAX, n_rows)
     }
 
     fn lock(&self) -> MutexGuard<'_, BudgetState> {

@@ -8,5 +8,6 @@ mod decode;
 mod layers;
 mod postgres;
 mod service;
+mod session;
 mod store_contract;
 mod support;
