@@ -7,7 +7,7 @@
 //! ([`connection::Transaction`]) and the transaction rolls back.
 //!
 //! Modules in reading order: [`connection`], [`error`]; [`catalog`]; [`write`](mod@write) with
-//! [`checkpoint`], [`copy`], [`insert`], [`isolate`], [`probe`]; [`ledger`]; [`migrate`].
+//! [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`], [`probe`]; [`ledger`]; [`migrate`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -46,6 +46,7 @@ mod migrate;
 mod probe;
 mod text;
 mod types;
+mod upsert;
 mod write;
 
 /// Connections for everything but batches.

@@ -61,6 +61,8 @@ ORDER BY a.attrelid, a.attnum";
 
 // `indnullsnotdistinct` exists from PostgreSQL 15 on: read through JSON it may be missing. An
 // index whose operators or collation are not its columns' own does not compare as `=` does.
+// An index depends on the columns of its predicate, too: those that only the predicate reads are
+// told apart by the expressions' trees.
 const UNIQUE_SQL: &str = "
 SELECT x.indrelid::int8, coalesce(k.conname, i.relname)::text, x.indisprimary,
        x.indpred IS NULL AND x.indexprs IS NULL AND x.indimmediate
@@ -80,7 +82,23 @@ SELECT x.indrelid::int8, coalesce(k.conname, i.relname)::text, x.indisprimary,
                  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
              WHERE x.indexprs IS NOT NULL AND d.classid = 'pg_catalog.pg_class'::regclass
                AND d.objid = x.indexrelid AND d.refclassid = 'pg_catalog.pg_class'::regclass
-               AND d.refobjid = x.indrelid AND d.refobjsubid > 0)
+               AND d.refobjid = x.indrelid AND d.refobjsubid > 0
+               AND (x.indpred IS NULL OR x.indexprs::text !~ '[{]VAR :varno 1 :varattno '
+                    OR x.indexprs::text
+                        ~ concat('[{]VAR :varno 1 :varattno ', d.refobjsubid, ' '))),
+       ARRAY(SELECT CASE
+                 WHEN a.attname IS NOT NULL
+                     THEN concat('\"', replace(a.attname::text, '\"', '\"\"'), '\"')
+                 WHEN e.term LIKE '(%' THEN e.term
+                 ELSE concat('(', e.term, ')') END
+             FROM generate_series(0, x.indnkeyatts - 1) AS p(at)
+             CROSS JOIN LATERAL pg_catalog.pg_get_indexdef(x.indexrelid, p.at + 1, false)
+                 AS e(term)
+             LEFT JOIN pg_catalog.pg_attribute a
+                 ON a.attrelid = x.indrelid AND a.attnum = x.indkey[p.at] AND a.attnum > 0
+             ORDER BY p.at),
+       coalesce(pg_catalog.pg_get_expr(x.indpred, x.indrelid), ''),
+       x.indisvalid AND x.indimmediate
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_catalog.pg_constraint k
@@ -367,9 +385,9 @@ fn unique_key(row: &PgRow) -> Result<UniqueKey, sqlx::Error> {
         primary: row.try_get(2)?,
         plain: row.try_get(3)?,
         definition: row.try_get(4)?,
-        terms: Vec::new(),
-        predicate: String::new(),
-        arbiter: row.try_get(3)?,
+        terms: row.try_get(7)?,
+        predicate: row.try_get(8)?,
+        arbiter: row.try_get(9)?,
     })
 }
 

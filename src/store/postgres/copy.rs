@@ -15,13 +15,13 @@ use super::connection::Transaction;
 use super::{binary, text};
 
 /// A CopyData message holds about so many bytes.
-const PIECE_BYTES: usize = 128 << 10;
+pub(super) const PIECE_BYTES: usize = 128 << 10;
 
 /// What a binary COPY begins with: signature, flags, length of the header's extension.
-const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Instead of a number of columns: the end of a binary COPY.
-const BINARY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+pub(super) const BINARY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Rows that set the same columns.
 #[derive(Debug, PartialEq, Eq)]

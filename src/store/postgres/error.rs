@@ -51,6 +51,11 @@ impl Refusal {
         self.table.0 == schema && self.table.1 == table
     }
 
+    /// Whether a row was refused for what it would be as a new one: by a check, or for NULL.
+    pub(super) fn is_of_new_row(&self) -> bool {
+        matches!(self.sql_state.as_str(), "23502" | "23514")
+    }
+
     /// In the words that a rejected row is explained with.
     pub(super) fn violation(&self, table: &Table) -> RowViolation {
         let code = row_code(&self.sql_state);
@@ -111,6 +116,7 @@ pub(super) fn explain(code: RowErrorCode, constraint: &str, database_message: &s
             format!("conflicts with another row (exclusion constraint \"{constraint}\")")
         }
         RowErrorCode::RequiredMissing => "no value for a column that needs one".to_owned(),
+        RowErrorCode::NoMatch => "no row has this key".to_owned(),
         _ => shown(database_message),
     }
 }

@@ -15,10 +15,11 @@
 //! decides where to cut.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use crate::model::import::WriteMethod;
 use crate::model::reject::RowViolation;
+use crate::model::stats::RowCounts;
 use crate::store::{StoreError, WriteRequest};
 
 use super::connection::Transaction;
@@ -27,6 +28,7 @@ use super::error::{self, Refusal, Trouble};
 use super::insert::{StatementSize, insert_rows};
 use super::probe::{Findings, Resolved, probe};
 use super::types::{self, TableTypes};
+use super::upsert::{self, Upsert};
 
 /// Rows in a piece that is written to find out which of its rows fails.
 const PIECE_ROWS_MAX: usize = 64;
@@ -43,6 +45,17 @@ pub(super) struct RowWriter<'a> {
     request: WriteRequest<'a>,
     /// Looked up when first needed.
     types: Option<TableTypes>,
+    /// Where rows may meet others: the staged batch, once it is prepared.
+    upsert: Option<Upsert<'a>>,
+}
+
+/// What became of rows that were written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// All but rejected ones.
+    pub(super) counts: RowCounts,
+    /// Rows that need no undoing to be out, by index into the batch.
+    pub(super) rejected: BTreeMap<usize, RowViolation>,
 }
 
 /// Rows were not written.
@@ -56,10 +69,12 @@ pub(super) enum NotWritten {
     Fatal(StoreError),
 }
 
-/// Rows rejected by the database, by index into the batch.
+/// What became of the rows of a batch, those left out that the database rejects.
 #[derive(Debug)]
 pub(super) struct Isolated {
-    /// Why each.
+    /// All rows but the rejected ones.
+    pub(super) counts: RowCounts,
+    /// Why each was rejected, by index into the batch.
     pub(super) rejected: BTreeMap<usize, RowViolation>,
     /// The limit of the import is passed for certain, so later rows were not tried.
     pub(super) gave_up: bool,
@@ -74,6 +89,7 @@ struct WholeFailed {
 
 /// How a failed write continues.
 struct Settling {
+    counts: RowCounts,
     rejected: BTreeMap<usize, RowViolation>,
     gave_up: bool,
 }
@@ -85,28 +101,97 @@ impl<'a> RowWriter<'a> {
         RowWriter {
             request,
             types: None,
+            upsert: None,
         }
     }
 
+    /// Makes the batch ready in the transaction, which is at its savepoint `rowlift_rows`.
+    pub(super) async fn prepare(
+        &mut self,
+        transaction: &mut Transaction,
+    ) -> Result<(), StoreError> {
+        let WriteRequest { plan, batch, .. } = self.request;
+        if let Some(key) = plan.conflict_key()
+            && batch.rows.n_rows() > 0
+        {
+            self.upsert = Some(upsert::prepare(transaction, self.request, key).await?);
+        }
+        Ok(())
+    }
+
+    /// Writes all rows of the batch that are not refused already.
+    pub(super) async fn write_all(
+        &mut self,
+        transaction: &mut Transaction,
+    ) -> Result<Isolated, NotWritten> {
+        let resolved = self.refused();
+        let mut whole = Isolated {
+            counts: RowCounts::default(),
+            gave_up: self.upsert.as_ref().is_some_and(Upsert::gave_up),
+            rejected: resolved.rejected,
+        };
+        if !whole.gave_up {
+            let rows: Vec<usize> = (0..self.request.batch.rows.n_rows())
+                .filter(|row| !whole.rejected.contains_key(row))
+                .collect();
+            let written = self.write(transaction, &rows).await?;
+            whole.counts = written.counts;
+            whole.rejected.extend(written.rejected);
+        }
+        Ok(whole)
+    }
+
     /// Writes `rows` (indexes into the batch) by the plan's method.
-    pub(super) async fn write(
+    async fn write(
         &mut self,
         transaction: &mut Transaction,
         rows: &[usize],
-    ) -> Result<(), NotWritten> {
+    ) -> Result<Written, NotWritten> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(Written::default());
+        }
+        if let Some(upsert) = &mut self.upsert {
+            return upsert.write(transaction, rows).await;
         }
         match self.request.plan.method {
-            WriteMethod::Copy => self.copy(transaction, rows).await,
+            WriteMethod::Copy => self.copy(transaction, rows).await?,
             WriteMethod::Batch => {
                 self.insert(transaction, rows, StatementSize::ManyRows)
-                    .await
+                    .await?;
             }
             WriteMethod::Sequential | WriteMethod::Concurrent => {
-                self.insert(transaction, rows, StatementSize::OneRow).await
+                self.insert(transaction, rows, StatementSize::OneRow)
+                    .await?;
             }
         }
+        Ok(Written {
+            counts: RowCounts {
+                inserted: rows.len() as u64,
+                ..RowCounts::default()
+            },
+            rejected: BTreeMap::new(),
+        })
+    }
+
+    /// Rows that were refused when the batch was prepared.
+    fn refused(&self) -> Resolved {
+        let refused = self.upsert.as_ref().map(Upsert::refused);
+        Resolved {
+            rejected: refused.cloned().unwrap_or_default(),
+            ..Resolved::default()
+        }
+    }
+
+    /// What is known of rows before they are written. A row that would break a key may be one
+    /// that meets another: nothing is probed where rows may meet.
+    async fn findings(&mut self, transaction: &mut Transaction) -> Result<Findings, StoreError> {
+        let WriteRequest { plan, batch, .. } = self.request;
+        if let Some(upsert) = &self.upsert {
+            upsert.prepare_pieces(transaction).await?;
+            return Ok(Findings::default());
+        }
+        let types = self.types(transaction).await?;
+        probe(transaction, plan, batch, types).await
     }
 
     async fn copy(
@@ -173,9 +258,7 @@ impl<'a> RowWriter<'a> {
         transaction: &mut Transaction,
         failed: Option<NotWritten>,
     ) -> Result<Isolated, StoreError> {
-        let WriteRequest { plan, batch, .. } = self.request;
-        let types = self.types(transaction).await?;
-        let findings = probe(transaction, plan, batch, types).await?;
+        let findings = self.findings(transaction).await?;
         let mut hint = match failed {
             Some(NotWritten::Fatal(fatal)) => return Err(fatal),
             Some(NotWritten::Refused(_, at)) if findings.is_empty() => Some(WholeFailed { at }),
@@ -184,7 +267,8 @@ impl<'a> RowWriter<'a> {
         };
         let mut order = Order::KeysFirst;
         loop {
-            let resolved = order.resolve(&findings);
+            let mut resolved = order.resolve(&findings);
+            resolved.rejected.extend(self.refused().rejected);
             let settled = self
                 .settle(transaction, &resolved, order, hint.take())
                 .await?;
@@ -225,9 +309,13 @@ impl<'a> RowWriter<'a> {
             .filter(|row| !resolved.rejected.contains_key(row))
             .collect();
         let mut settling = Settling {
+            counts: RowCounts::default(),
             rejected: resolved.rejected.clone(),
-            gave_up: false,
+            gave_up: self.upsert.as_ref().is_some_and(Upsert::gave_up),
         };
+        if settling.gave_up {
+            return Ok(settling);
+        }
         let whole = 0..rows.len();
         let mut n_cuts = 0;
         // A stack: the piece that comes first in source order is on top.
@@ -241,13 +329,18 @@ impl<'a> RowWriter<'a> {
                 continue;
             }
             let mut written = self.write(transaction, &rows[piece.clone()]).await;
-            if order == Order::ChecksAtOnce && written.is_ok() {
-                written = check_constraints(transaction).await;
+            if order == Order::ChecksAtOnce
+                && written.is_ok()
+                && let Err(refused) = check_constraints(transaction).await
+            {
+                written = Err(refused);
             }
             let failed = match written {
-                Ok(()) => {
+                Ok(written) => {
                     let next = "RELEASE SAVEPOINT rowlift_piece; SAVEPOINT rowlift_piece";
                     simple(transaction, next).await?;
+                    settling.counts += written.counts;
+                    settling.rejected.extend(written.rejected);
                     continue;
                 }
                 Err(NotWritten::Fatal(fatal)) => return Err(fatal),
@@ -264,7 +357,7 @@ impl<'a> RowWriter<'a> {
             }
             let row = rows[piece.start];
             settling.rejected.insert(row, self.violation(failed)?);
-            if self.is_past_limit(&settling.rejected, row) {
+            if is_past_limit(self.request, &settling.rejected, row) {
                 settling.gave_up = true;
                 break;
             }
@@ -279,40 +372,42 @@ impl<'a> RowWriter<'a> {
             NotWritten::Fatal(fatal) => Err(fatal),
         }
     }
-
-    /// Whether the batch's rejected rows up to `row` alone are more than the import may have: the
-    /// rest need not be tried, because it will not be written.
-    fn is_past_limit(&self, rejected: &BTreeMap<usize, RowViolation>, row: usize) -> bool {
-        let WriteRequest { batch, rejects, .. } = self.request;
-        let Some(limit) = rejects.limit() else {
-            return false;
-        };
-        let at_most = (batch.rejected.len() + rejected.len()) as u64;
-        if at_most <= limit {
-            return false;
-        }
-        let ordinal = batch.sources[row].ordinal;
-        let unmapped = batch
-            .rejected
-            .partition_point(|rejected| rejected.ordinal <= ordinal);
-        let refused = rejected.range(..=row).count();
-        (unmapped + refused) as u64 > limit
-    }
 }
 
-impl Isolated {
-    /// No row was refused.
-    pub(super) fn none() -> Isolated {
-        Isolated {
-            rejected: BTreeMap::new(),
-            gave_up: false,
-        }
+/// Whether the batch's rejected rows up to `row` alone are more than the import may have: the
+/// rest need not be tried, because it will not be written.
+pub(super) fn is_past_limit(
+    request: WriteRequest<'_>,
+    rejected: &BTreeMap<usize, RowViolation>,
+    row: usize,
+) -> bool {
+    let WriteRequest { batch, rejects, .. } = request;
+    let Some(limit) = rejects.limit() else {
+        return false;
+    };
+    let at_most = (batch.rejected.len() + rejected.len()) as u64;
+    if at_most <= limit {
+        return false;
+    }
+    let ordinal = batch.sources[row].ordinal;
+    let unmapped = batch
+        .rejected
+        .partition_point(|rejected| rejected.ordinal <= ordinal);
+    let refused = rejected.range(..=row).count();
+    (unmapped + refused) as u64 > limit
+}
+
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Written) {
+        self.counts += other.counts;
+        self.rejected.extend(other.rejected);
     }
 }
 
 impl From<Settling> for Isolated {
     fn from(settling: Settling) -> Isolated {
         Isolated {
+            counts: settling.counts,
             rejected: settling.rejected,
             gave_up: settling.gave_up,
         }
@@ -368,7 +463,11 @@ async fn simple(transaction: &mut Transaction, sql: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-fn not_written(error: sqlx::Error, position: impl FnOnce(&Refusal) -> Option<usize>) -> NotWritten {
+/// What a failed statement that writes rows means.
+pub(super) fn not_written(
+    error: sqlx::Error,
+    position: impl FnOnce(&Refusal) -> Option<usize>,
+) -> NotWritten {
     match error::while_writing(error) {
         Trouble::Refused(refusal) => {
             let at = position(&refusal);
@@ -379,7 +478,7 @@ fn not_written(error: sqlx::Error, position: impl FnOnce(&Refusal) -> Option<usi
 }
 
 /// Cuts a piece of more than one row that failed, into pieces for a stack: last one first.
-fn cut(piece: Range<usize>, at: Option<usize>, n_cuts: &mut usize) -> Vec<Range<usize>> {
+pub(super) fn cut(piece: Range<usize>, at: Option<usize>, n_cuts: &mut usize) -> Vec<Range<usize>> {
     let at = at.map(|at| piece.start + at).filter(|at| *at < piece.end);
     if let Some(at) = at
         && (*n_cuts < CUTS_AT_LINE_MAX || piece.len() <= PIECE_ROWS_MAX)

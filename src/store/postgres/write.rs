@@ -95,12 +95,12 @@ async fn attempt(
     }
 
     let mut writer = RowWriter::new(request);
-    let all: Vec<usize> = (0..request.batch.rows.n_rows()).collect();
+    writer.prepare(&mut transaction).await?;
     let mut failed = None;
     if !request.probe_first {
-        match writer.write(&mut transaction, &all).await {
-            Ok(()) if request.batch.rejected.is_empty() => {
-                match commit_clean(&mut transaction, request).await? {
+        match writer.write_all(&mut transaction).await {
+            Ok(whole) if whole.rejected.is_empty() && request.batch.rejected.is_empty() => {
+                match commit_clean(&mut transaction, request, whole.counts).await? {
                     CleanEnd::Committed(receipt) => {
                         transaction.ended();
                         return Ok(receipt);
@@ -111,17 +111,19 @@ async fn attempt(
                     CleanEnd::Refused(refused) => failed = Some(refused),
                 }
             }
-            Ok(()) => failed = check_constraints(&mut transaction).await.err(),
+            Ok(whole) => match check_constraints(&mut transaction).await {
+                Ok(()) => {
+                    return commit_with_rejects(transaction, request, &whole, &prologue).await;
+                }
+                Err(NotWritten::Fatal(fatal)) => return Err(fatal),
+                Err(refused) => failed = Some(refused),
+            },
             Err(NotWritten::Fatal(fatal)) => return Err(fatal),
             Err(refused) => failed = Some(refused),
         }
     }
-    let isolated = if request.probe_first || failed.is_some() {
-        undo(&mut transaction).await?;
-        writer.isolate(&mut transaction, failed).await?
-    } else {
-        Isolated::none()
-    };
+    undo(&mut transaction).await?;
+    let isolated = writer.isolate(&mut transaction, failed).await?;
     commit_with_rejects(transaction, request, &isolated, &prologue).await
 }
 
@@ -138,12 +140,12 @@ enum CleanEnd {
 async fn commit_clean(
     transaction: &mut Transaction,
     request: WriteRequest<'_>,
+    counts: RowCounts,
 ) -> Result<CleanEnd, StoreError> {
     let batch = request.batch;
     let counts = RowCounts {
-        inserted: batch.rows.n_rows() as u64,
         blank: batch.n_blank(),
-        ..RowCounts::default()
+        ..counts
     };
     let range = checkpoint::insert_range(request.key, batch, counts);
     let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
@@ -181,10 +183,9 @@ async fn commit_with_rejects(
     let batch = request.batch;
     let rejected = merge_rejects(request, isolated);
     let counts = RowCounts {
-        inserted: (batch.rows.n_rows() - isolated.rejected.len()) as u64,
         rejected: rejected.len() as u64,
         blank: batch.n_blank(),
-        ..RowCounts::default()
+        ..isolated.counts
     };
     // Before the reservation: a repeated batch must not reserve its rejects a second time.
     let range = checkpoint::insert_range(request.key, batch, counts);
