@@ -7,7 +7,7 @@
 //! ([`connection::Transaction`]) and the transaction rolls back.
 //!
 //! Modules in reading order: [`connection`], [`error`]; [`catalog`]; [`write`](mod@write) with
-//! [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`], [`probe`]; [`ledger`]; [`migrate`].
+//! [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`], [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,6 +33,7 @@ use connection::{Limits, Transaction};
 use ledger::Ledger;
 
 mod arguments;
+mod atomic;
 mod binary;
 mod catalog;
 mod checkpoint;
@@ -276,43 +277,39 @@ impl Store for PgStore {
 
     async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError> {
         let read = async { ledger::committed(self.ledger().await?, key).await };
-        let (counts, watermark) = self.within(read).await?;
-        Ok(Committed {
-            counts,
-            watermark,
-            ..Committed::default()
-        })
+        self.within(read).await
     }
 
     async fn begin_atomic<'a>(
         &'a self,
-        _request: AtomicRequest<'a>,
+        request: AtomicRequest<'a>,
     ) -> Result<Box<dyn AtomicWrite + 'a>, StoreError> {
-        Err(not_built("begin_atomic"))
+        Ok(Box::new(atomic::begin(self, request).await?))
     }
 
     async fn record_rejects(
         &self,
-        _key: SessionKey,
-        _rejected: &[RejectedRow],
+        key: SessionKey,
+        rejected: &[RejectedRow],
     ) -> Result<(), StoreError> {
-        Err(not_built("record_rejects"))
+        let record =
+            async { ledger::note::record_rejects(self.ledger().await?, key, rejected).await };
+        self.within(record).await
     }
 
-    async fn record_dry_run(
-        &self,
-        _key: SessionKey,
-        _whole: &WholeRange,
-    ) -> Result<(), StoreError> {
-        Err(not_built("record_dry_run"))
+    async fn record_dry_run(&self, key: SessionKey, whole: &WholeRange) -> Result<(), StoreError> {
+        let record = async { ledger::note::record_dry_run(self.ledger().await?, key, whole).await };
+        self.within(record).await
     }
 
-    async fn note_file(&self, _key: SessionKey, _sha256: [u8; 32]) -> Result<(), StoreError> {
-        Err(not_built("note_file"))
+    async fn note_file(&self, key: SessionKey, sha256: [u8; 32]) -> Result<(), StoreError> {
+        let note = async { ledger::note::note_file(self.ledger().await?, key, sha256).await };
+        self.within(note).await
     }
 
-    async fn compact(&self, _key: SessionKey, _watermark: u64) -> Result<(), StoreError> {
-        Err(not_built("compact"))
+    async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
+        let compact = async { ledger::note::compact(self.ledger().await?, key, watermark).await };
+        self.within(compact).await
     }
 
     async fn heartbeat(
@@ -395,8 +392,4 @@ impl Store for PgStore {
         // Connections that do not close in time die with the process.
         let _ = tokio::time::timeout(bound, closing).await;
     }
-}
-
-fn not_built(what: &str) -> StoreError {
-    StoreError::Failed(Failure::new(Reason::Unimplemented, what))
 }

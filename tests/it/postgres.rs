@@ -1,6 +1,7 @@
 //! What is PostgreSQL's own: types, isolation of bad rows, fences, deadlines.
 
 mod catalog;
+mod conflicts;
 mod fence;
 mod fixture;
 mod isolation;

@@ -4,13 +4,17 @@
 //! In: counts, hashes, [`RejectedRow`]s. Out: SQL whose only literals are numbers and hex digits,
 //! so that it can go in one simple query with BEGIN or COMMIT.
 
+use std::ops::Range;
+
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::batch::{Batch, Receipt};
+use crate::model::import::{Failure, Reason};
+use crate::model::plan::OnConflict;
 use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
-use crate::store::{SessionKey, StoreError};
+use crate::store::{SessionKey, StoreError, WholeRange, WriteRequest};
 
 use super::arguments::{self, bigint, number};
 use super::connection::Transaction;
@@ -18,6 +22,9 @@ use super::{error, text};
 
 /// Rejected rows in one INSERT.
 const REJECTS_PER_STATEMENT: usize = 1_000;
+
+/// What the ledger's column of batches holds.
+const BATCHES_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// The row of `imports` that lets the session write, locked so that a takeover waits for the
 /// batch; with the end of the committed range that the ordinal `first` falls in or follows. No
@@ -34,6 +41,16 @@ pub(super) fn fence(key: SessionKey, first: u64) -> String {
          FROM rowlift.imports i WHERE i.id = {import} AND i.epoch = {epoch} AND i.state = 2 \
          AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
          AND s.epoch > {epoch}) FOR SHARE OF i"
+    )
+}
+
+/// The same question without the lock, for a transaction that asks again before it ends.
+pub(super) fn is_open(key: SessionKey) -> String {
+    let (import, epoch) = (key.import, bigint(key.epoch));
+    format!(
+        "SELECT EXISTS (SELECT FROM rowlift.imports i WHERE i.id = {import} AND i.epoch = {epoch} \
+         AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
+         AND s.epoch > {epoch}))"
     )
 }
 
@@ -60,11 +77,50 @@ pub(super) fn passed(rows: &[PgRow], batch: &Batch) -> Result<Fence, sqlx::Error
     Ok(Fence::Open)
 }
 
-/// The INSERT of a batch's range. Its primary key settles who of two attempts wrote the batch.
-pub(super) fn insert_range(key: SessionKey, batch: &Batch, counts: RowCounts) -> String {
+/// A committed range, as it is stored.
+#[derive(Debug)]
+pub(super) struct Stored<'a> {
+    /// Ordinals.
+    pub(super) range: Range<u64>,
+    /// Wrapping sum of the rows' hashes.
+    pub(super) rows_hash: u128,
+    /// What became of the rows.
+    pub(super) counts: RowCounts,
+    /// Batches that they were written in.
+    pub(super) n_batches: u64,
+    /// The caller's place at the end.
+    pub(super) position: Option<&'a [u8]>,
+}
+
+impl<'a> Stored<'a> {
+    /// The range of one batch.
+    pub(super) fn of_batch(batch: &'a Batch, counts: RowCounts) -> Stored<'a> {
+        Stored {
+            range: batch.range.clone(),
+            rows_hash: batch.rows_hash,
+            counts,
+            n_batches: 1,
+            position: batch.position.as_deref(),
+        }
+    }
+
+    /// The range of all rows of an import.
+    pub(super) fn of_whole(whole: &'a WholeRange) -> Stored<'a> {
+        Stored {
+            range: 0..whole.end,
+            rows_hash: whole.rows_hash,
+            counts: whole.counts,
+            n_batches: whole.n_batches,
+            position: whole.position.as_deref(),
+        }
+    }
+}
+
+/// The INSERT of a range. Its primary key settles who of two attempts wrote the rows.
+pub(super) fn insert_range(key: SessionKey, stored: &Stored<'_>) -> String {
     let mut rows_hash = String::new();
-    text::append_hex(&mut rows_hash, &batch.rows_hash.to_be_bytes());
-    let position = match &batch.position {
+    text::append_hex(&mut rows_hash, &stored.rows_hash.to_be_bytes());
+    let position = match stored.position {
         Some(position) => {
             let mut hex = String::new();
             text::append_hex(&mut hex, position);
@@ -72,9 +128,10 @@ pub(super) fn insert_range(key: SessionKey, batch: &Batch, counts: RowCounts) ->
         }
         None => "NULL".to_owned(),
     };
+    let counts = stored.counts;
     let numbers = [
-        batch.range.start,
-        batch.range.end,
+        stored.range.start,
+        stored.range.end,
         key.epoch,
         counts.inserted,
         counts.updated,
@@ -82,11 +139,12 @@ pub(super) fn insert_range(key: SessionKey, batch: &Batch, counts: RowCounts) ->
         counts.skipped,
         counts.rejected,
         counts.blank,
+        stored.n_batches.min(BATCHES_MAX),
     ];
     let numbers = numbers.map(|each| bigint(each).to_string()).join(", ");
     format!(
         "INSERT INTO rowlift.import_batches (import, first_ordinal, end_ordinal, epoch, inserted, \
-         updated, unchanged, skipped, rejected, blank, rows_hash, position) \
+         updated, unchanged, skipped, rejected, blank, batches, rows_hash, position) \
          VALUES ({}, {numbers}, decode('{rows_hash}', 'hex'), {position})",
         key.import
     )
@@ -128,9 +186,11 @@ pub(super) async fn insert_rejects(
 /// The receipt of a batch that was committed before, from the ledger.
 pub(super) async fn recall(
     transaction: &mut Transaction,
-    key: SessionKey,
-    batch: &Batch,
+    request: WriteRequest<'_>,
 ) -> Result<Receipt, StoreError> {
+    let WriteRequest {
+        key, plan, batch, ..
+    } = request;
     let (first, end) = (bigint(batch.range.start), bigint(batch.range.end));
     let sql = format!(
         "SELECT inserted, updated, unchanged, skipped, rejected, blank \
@@ -150,7 +210,15 @@ pub(super) async fn recall(
     let rejected = rejected.map_err(error::of_ledger)?;
     let counts = match exact.first() {
         Some(row) => counts_at(row, 0).map_err(error::of_ledger)?,
-        // The range was folded into a larger one; the batch itself tells the rest.
+        // The range was folded into a larger one. A session folds ranges that it has receipts of
+        // only, so this is the batch of an earlier one, cut otherwise. Where rows meet no others
+        // the batch itself tells the rest.
+        None if plan.on_conflict != OnConflict::Reject => {
+            return Err(StoreError::Failed(Failure::new(
+                Reason::Internal,
+                "what became of a committed batch is known together with others only",
+            )));
+        }
         None => RowCounts {
             inserted: (batch.rows.n_rows() + batch.rejected.len()).saturating_sub(rejected.len())
                 as u64,

@@ -16,6 +16,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgPool, PgRow};
 use sqlx::{Executor, Postgres};
 
+/// How long a transaction may wait for its client, which sends one statement after the other.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -35,16 +38,30 @@ pub(super) struct Limits {
 impl Limits {
     /// `BEGIN` with the limits, to be followed by more statements of the same simple query.
     pub(super) fn begin(self) -> String {
-        let statement_ms = self.statement.as_millis().max(1);
+        self.begin_idle(IDLE_MAX)
+    }
+
+    /// The same for a transaction that waits for its client between statements, for at most `idle`.
+    pub(super) fn begin_idle(self, idle: Duration) -> String {
+        let idle_ms = idle.as_millis();
+        let statement = self.statement_timeout();
         let check = if self.checks_client {
             "SET LOCAL client_connection_check_interval = 500; "
         } else {
             ""
         };
         format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {statement_ms}; \
-             SET LOCAL idle_in_transaction_session_timeout = 10000; {check}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {statement}; \
+             SET LOCAL idle_in_transaction_session_timeout = {idle_ms}; {check}"
         )
+    }
+}
+
+impl Limits {
+    /// The bound on statements alone, for a transaction that goes on.
+    pub(super) fn statement_timeout(self) -> String {
+        let statement_ms = self.statement.as_millis().max(1);
+        format!("SET LOCAL statement_timeout = {statement_ms}")
     }
 }
 

@@ -4,7 +4,8 @@
 //! of it on the control pool, in short transactions; `imports` is written at takeover and at the end
 //! only, what changes meanwhile is in `sessions`. Times are the database's.
 //!
-//! [`open`] begins, takes over or replays; [`record`] reads; here are the rest.
+//! [`open`] begins, takes over or replays; [`record`] reads; [`note`] is what a session leaves
+//! behind its batches; here are the rest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +15,7 @@ use sqlx::postgres::{PgArguments, PgPool};
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
 use crate::model::reject::RowErrorCode;
-use crate::model::stats::RowCounts;
-use crate::store::{LiveCounters, Pulse, RejectedPage, SessionKey, StoreError};
+use crate::store::{Committed, LiveCounters, Pulse, RejectedPage, SessionKey, StoreError};
 
 use super::arguments::{self, bigint, number};
 use super::checkpoint;
@@ -23,6 +23,7 @@ use super::connection::{Limits, Transaction};
 use super::error;
 
 pub(super) mod fold;
+pub(super) mod note;
 pub(super) mod open;
 pub(super) mod record;
 
@@ -126,6 +127,8 @@ async fn store_end(
     arguments::add(&mut parameters, stored);
     arguments::add(&mut parameters, failure);
     arguments::add(&mut parameters, i16::from(outcome.write_method.number()));
+    let sha256 = Some(outcome.file_sha256.clone()).filter(|sha256| !sha256.is_empty());
+    arguments::add(&mut parameters, sha256);
     let times = if terminal {
         format!(
             ", end_time = clock_timestamp(), \
@@ -137,7 +140,7 @@ async fn store_end(
     };
     let sql = format!(
         "UPDATE rowlift.imports SET state = $2, outcome = $3, failure = $4, write_method = $5, \
-         update_time = clock_timestamp(){times} WHERE id = $1"
+         file_sha256 = coalesce($6, file_sha256), update_time = clock_timestamp(){times} WHERE id = $1"
     );
     transaction.execute(&sql, parameters).await?;
     if terminal {
@@ -151,16 +154,22 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("outcomes and failures have text keys")
 }
 
-/// Counts and watermark; see [`crate::store::Store::committed`].
+/// What is decided; see [`crate::store::Store::committed`].
 pub(super) async fn committed(
     ledger: Ledger<'_>,
     key: SessionKey,
-) -> Result<(RowCounts, u64), StoreError> {
+) -> Result<Committed, StoreError> {
     let read = async {
         let mut transaction = ledger.begin().await?;
         let progress = record::progress(&mut transaction, key.import).await?;
+        let rejected_by_code = record::rejected_by_code(&mut transaction, key.import).await?;
         transaction.commit().await?;
-        Ok((progress.counts, progress.watermark))
+        Ok(Committed {
+            counts: progress.counts,
+            watermark: progress.watermark,
+            n_batches: progress.n_batches,
+            rejected_by_code,
+        })
     };
     read.await.map_err(error::of_ledger)
 }
@@ -304,6 +313,7 @@ async fn cancel_now(
             transaction.rollback().await?;
             return Ok(false);
         }
+        record::forget_undecided(&mut transaction, stored.id).await?;
         let progress = record::progress(&mut transaction, stored.id).await?;
         let rejected_by_code = record::rejected_by_code(&mut transaction, stored.id).await?;
         let mut stats = stored.record.stats;

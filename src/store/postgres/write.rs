@@ -16,6 +16,7 @@
 //! Bounded by the request's deadline, else by [`BATCH_TIME_MAX`]; each statement by
 //! [`STATEMENT_TIME_MAX`] in the database itself. A dropped future closes the connection.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgArguments;
@@ -26,7 +27,7 @@ use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
 use crate::store::{StoreError, WriteRequest};
 
-use super::checkpoint::{self, Fence};
+use super::checkpoint::{self, Fence, Stored};
 use super::connection::{Limits, Transaction};
 use super::error::{self, Trouble};
 use super::isolate::{Isolated, NotWritten, RowWriter, check_constraints, undo};
@@ -46,26 +47,55 @@ pub(super) async fn write_batch(
     store: &PgStore,
     request: WriteRequest<'_>,
 ) -> Result<Receipt, StoreError> {
-    let now = Instant::now();
-    let left = match request.deadline {
-        Some(deadline) => deadline.saturating_duration_since(now),
-        None => BATCH_TIME_MAX,
-    };
-    if left.is_zero() {
-        return Err(StoreError::Deadline);
-    }
-    let statement = left.min(STATEMENT_TIME_MAX);
-    let outcome = tokio::time::timeout(left, attempt(store, request, statement)).await;
-    let is_deadline = request.deadline.is_some();
-    match outcome {
-        Err(_) if is_deadline => Err(StoreError::Deadline),
-        Err(_) => Err(error::lost("the database took too long over a batch")),
-        Ok(Err(StoreError::Transient { sql_state, .. }))
-            if is_deadline && sql_state == QUERY_CANCELED && statement == left =>
-        {
-            Err(StoreError::Deadline)
+    let time = Time::until(request.deadline)?;
+    time.bound(attempt(store, request, time.statement)).await
+}
+
+/// How long the work on one batch may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time {
+    /// All of it.
+    left: Duration,
+    /// One statement.
+    pub(super) statement: Duration,
+    /// The caller's deadline is the bound.
+    is_deadline: bool,
+}
+
+impl Time {
+    /// What is left now; an error if nothing is.
+    pub(super) fn until(deadline: Option<Instant>) -> Result<Time, StoreError> {
+        let left = match deadline {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => BATCH_TIME_MAX,
+        };
+        if left.is_zero() {
+            return Err(StoreError::Deadline);
         }
-        Ok(result) => result,
+        Ok(Time {
+            left,
+            statement: left.min(STATEMENT_TIME_MAX),
+            is_deadline: deadline.is_some(),
+        })
+    }
+
+    /// Holds work to it. What is given up is dropped, and its connection closed.
+    pub(super) async fn bound<T>(
+        self,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.left, work).await {
+            Err(_) if self.is_deadline => Err(StoreError::Deadline),
+            Err(_) => Err(error::lost("the database took too long over a batch")),
+            Ok(Err(StoreError::Transient { sql_state, .. }))
+                if self.is_deadline
+                    && sql_state == QUERY_CANCELED
+                    && self.statement == self.left =>
+            {
+                Err(StoreError::Deadline)
+            }
+            Ok(result) => result,
+        }
     }
 }
 
@@ -91,7 +121,10 @@ async fn attempt(
         Fence::Repeated => return repeated(transaction, request).await,
     }
     if !request.settings.is_empty() {
-        apply_settings(&mut transaction, request).await?;
+        apply_settings(&mut transaction, request.settings).await?;
+        // Rows go back to a savepoint behind them.
+        let anew = "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows";
+        transaction.simple(anew).await.map_err(error::of_ledger)?;
     }
 
     let mut writer = RowWriter::new(request);
@@ -147,7 +180,7 @@ async fn commit_clean(
         blank: batch.n_blank(),
         ..counts
     };
-    let range = checkpoint::insert_range(request.key, batch, counts);
+    let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
     let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
     let Err(error) = transaction.simple(&sql).await else {
         return Ok(CleanEnd::Committed(Receipt {
@@ -188,7 +221,7 @@ async fn commit_with_rejects(
         ..isolated.counts
     };
     // Before the reservation: a repeated batch must not reserve its rejects a second time.
-    let range = checkpoint::insert_range(request.key, batch, counts);
+    let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
     match transaction.simple(&range).await {
         Ok(_) => {}
         Err(error) if error::is_unique_violation(&error) => {
@@ -273,7 +306,7 @@ async fn repeated(
     mut transaction: Transaction,
     request: WriteRequest<'_>,
 ) -> Result<Receipt, StoreError> {
-    let receipt = checkpoint::recall(&mut transaction, request.key, request.batch).await?;
+    let receipt = checkpoint::recall(&mut transaction, request).await?;
     transaction.rollback().await.map_err(error::of_ledger)?;
     match request.rejects.reserve(receipt.counts.rejected) {
         Ok(reservation) => {
@@ -287,7 +320,7 @@ async fn repeated(
 }
 
 /// All rejected rows of the batch, the mapping's and the database's, by ordinal.
-fn merge_rejects(request: WriteRequest<'_>, isolated: &Isolated) -> Vec<RejectedRow> {
+pub(super) fn merge_rejects(request: WriteRequest<'_>, isolated: &Isolated) -> Vec<RejectedRow> {
     let WriteRequest { plan, batch, .. } = request;
     let refused = isolated.rejected.iter().map(|(row, violation)| {
         RejectedRow::from_violation(
@@ -303,32 +336,27 @@ fn merge_rejects(request: WriteRequest<'_>, isolated: &Isolated) -> Vec<Rejected
     rejected
 }
 
-/// Applies the caller's settings for the transaction, before the savepoint that rows go back to.
-async fn apply_settings(
+/// Applies the caller's settings for the transaction.
+pub(super) async fn apply_settings(
     transaction: &mut Transaction,
-    request: WriteRequest<'_>,
+    settings: &BTreeMap<String, String>,
 ) -> Result<(), StoreError> {
     const SQL: &str = "SELECT pg_catalog.set_config(name, value, true)::text \
         FROM unnest($1::text[], $2::text[]) AS s(name, value)";
-    let names: Vec<&str> = request.settings.keys().map(String::as_str).collect();
-    let values: Vec<&str> = request.settings.values().map(String::as_str).collect();
+    let names: Vec<&str> = settings.keys().map(String::as_str).collect();
+    let values: Vec<&str> = settings.values().map(String::as_str).collect();
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, names);
     arguments::add(&mut parameters, values);
-    match transaction.fetch(SQL, parameters).await {
-        Ok(_) => {}
-        Err(error) => {
-            let state = error::sql_state(&error).unwrap_or_default().to_owned();
-            return Err(match state.get(..2) {
-                Some("22" | "42") => StoreError::Failed(
-                    Failure::new(Reason::InvalidOption, "the database refused a setting")
-                        .with("sql_state", state),
-                ),
-                _ => error::of_ledger(error),
-            });
-        }
-    }
-    let anew = "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows";
-    transaction.simple(anew).await.map_err(error::of_ledger)?;
-    Ok(())
+    let Err(error) = transaction.fetch(SQL, parameters).await else {
+        return Ok(());
+    };
+    let state = error::sql_state(&error).unwrap_or_default().to_owned();
+    Err(match state.get(..2) {
+        Some("22" | "42") => StoreError::Failed(
+            Failure::new(Reason::InvalidOption, "the database refused a setting")
+                .with("sql_state", state),
+        ),
+        _ => error::of_ledger(error),
+    })
 }

@@ -10,7 +10,7 @@ use rowlift::model::batch::{Batch, Receipt, RejectBudget, RowSource};
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::{Frame, FrameBuilder};
 use rowlift::model::import::{NewImport, WriteMethod};
-use rowlift::model::plan::{OnConflict, PlannedColumn, WritePlan};
+use rowlift::model::plan::{OnConflict, OnMissing, PlannedColumn, WritePlan};
 use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::value::{RowBuffer, Value};
 use rowlift::store::allow::{AllowList, AllowedTable};
@@ -118,6 +118,37 @@ impl Fixture {
             deadline,
         };
         self.store.write_batch(request).await
+    }
+}
+
+impl Import {
+    fn key(&self, name: &str) -> usize {
+        let keys = &self.plan.table.unique_keys;
+        keys.iter()
+            .position(|key| key.name == name)
+            .expect("the key exists")
+    }
+
+    /// Rows that meet another by this unique key are left out.
+    pub(crate) fn skip(mut self, key: &str) -> Import {
+        self.plan.on_conflict = OnConflict::Skip { key: self.key(key) };
+        self
+    }
+
+    /// Rows that meet another by this unique key update it.
+    pub(crate) fn update(mut self, key: &str, on_missing: OnMissing) -> Import {
+        self.plan.on_conflict = OnConflict::Update {
+            key: self.key(key),
+            on_missing,
+        };
+        self
+    }
+
+    /// This column is written for new rows only.
+    pub(crate) fn insert_only(mut self, column: &str) -> Import {
+        let at = self.plan.index_of(column).expect("the column is mapped");
+        self.plan.columns[at].insert_only = true;
+        self
     }
 }
 

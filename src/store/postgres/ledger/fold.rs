@@ -1,8 +1,8 @@
 //! Folding: the committed ranges below the watermark become one.
 //!
-//! In: an import whose row the transaction has locked, so that no batch of it is in flight. Out:
-//! fewer rows in `import_batches`, with the same counts and the same sum of hashes. At most
-//! [`RANGES_MAX`] at a time; the rest is folded the next time.
+//! In: an import whose row the transaction has locked: against batches, or together with them
+//! where they concern later ordinals only. Out: fewer rows in `import_batches`, with the same counts and
+//! the same sum of hashes. At most [`RANGES_MAX`] at a time; the rest is folded the next time.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgArguments;
@@ -16,15 +16,27 @@ use super::super::connection::Transaction;
 /// Ranges folded in one go: bounds the memory for it.
 const RANGES_MAX: usize = 50_000;
 
-/// Folds the ranges that follow each other without a gap from ordinal 0 on.
+/// Folds all ranges that follow each other without a gap from ordinal 0 on.
 pub(in super::super) async fn fold(
     transaction: &mut Transaction,
     import: i64,
 ) -> Result<(), sqlx::Error> {
+    fold_below(transaction, import, u64::MAX).await
+}
+
+/// Folds those of them that end at or below `watermark`.
+pub(in super::super) async fn fold_below(
+    transaction: &mut Transaction,
+    import: i64,
+    watermark: u64,
+) -> Result<(), sqlx::Error> {
+    let bound = bigint(watermark);
+    // Locked: of two that fold at once the second finds nothing.
     let sql = format!(
         "SELECT inserted, updated, unchanged, skipped, rejected, blank, first_ordinal, \
          end_ordinal, rows_hash, position, batches, epoch FROM rowlift.import_batches \
-         WHERE import = {import} ORDER BY first_ordinal LIMIT {RANGES_MAX}"
+         WHERE import = {import} AND end_ordinal <= {bound} \
+         ORDER BY first_ordinal LIMIT {RANGES_MAX} FOR UPDATE"
     );
     let rows = transaction.simple(&sql).await?;
     let mut counts = RowCounts::default();

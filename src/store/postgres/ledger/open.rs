@@ -215,7 +215,7 @@ async fn take_over(
         Takeover::Anew => (
             "= 6",
             "$6::text::jsonb",
-            ", outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
+            ", file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
              create_time = clock_timestamp()",
         ),
     };
@@ -224,7 +224,7 @@ async fn take_over(
          file_name = $5, labels = {labels}, validate_only = $7, write_method = $8, server = $9, \
          failure = NULL, update_time = clock_timestamp(){reset} \
          WHERE id = $1 AND epoch < $2 AND state {states} \
-         RETURNING floor(extract(epoch FROM create_time) * 1000)::int8"
+         RETURNING floor(extract(epoch FROM create_time) * 1000)::int8, file_sha256"
     );
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, key.import);
@@ -257,18 +257,20 @@ async fn read_open(
     }
     transaction.simple(&tidy).await?;
     fold::fold(transaction, import).await?;
+    record::forget_undecided(transaction, import).await?;
     let progress = record::progress(transaction, import).await?;
     let above = record::ranges_above(transaction, import, progress.watermark).await?;
     let (committed_ranges, committed_position) = above;
+    let file_sha256: Option<Vec<u8>> = updated.try_get(1)?;
     Ok(OpenImport {
         key,
         resumed: takeover == Takeover::Continue,
         committed_offset: progress.watermark,
-        committed_hash: 0,
+        committed_hash: record::hash_below(transaction, import, progress.watermark).await?,
         committed_ranges,
         counts: progress.counts,
         committed_position,
         create_time_ms: updated.try_get(0)?,
-        file_sha256: None,
+        file_sha256: file_sha256.and_then(|sha256| sha256.try_into().ok()),
     })
 }

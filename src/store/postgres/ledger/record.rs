@@ -6,19 +6,20 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, WriteMethod};
 use crate::model::reject::RowErrorCode;
 use crate::model::stats::{ImportStats, RowCounts};
-use crate::store::{ImportFilter, StoreError};
+use crate::store::{CommittedRange, ImportFilter, StoreError};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint;
 use super::super::connection::Transaction;
 use super::super::error;
-use super::Ledger;
+use super::{Ledger, fold};
 
 /// An import with what only the ledger itself needs to know.
 #[derive(Debug)]
@@ -276,18 +277,19 @@ pub(in super::super) async fn ranges_above(
     transaction: &mut Transaction,
     import: i64,
     watermark: u64,
-) -> Result<(Vec<crate::store::CommittedRange>, Option<bytes::Bytes>), sqlx::Error> {
+) -> Result<(Vec<CommittedRange>, Option<Bytes>), sqlx::Error> {
     let watermark = bigint(watermark);
     let sql = format!(
-        "SELECT first_ordinal, end_ordinal, rows_hash FROM rowlift.import_batches \
+        "SELECT first_ordinal, end_ordinal, rows_hash, position FROM rowlift.import_batches \
          WHERE import = {import} AND first_ordinal >= {watermark} ORDER BY first_ordinal"
     );
     let mut ranges = Vec::new();
     for row in transaction.simple(&sql).await? {
-        ranges.push(crate::store::CommittedRange {
+        let position: Option<Vec<u8>> = row.try_get(3)?;
+        ranges.push(CommittedRange {
             range: number(row.try_get(0)?)..number(row.try_get(1)?),
-            rows_hash: super::fold::hash_at(&row, 2)?,
-            position: None,
+            rows_hash: fold::hash_at(&row, 2)?,
+            position: position.map(Bytes::from),
         });
     }
     let sql = format!(
@@ -300,5 +302,39 @@ pub(in super::super) async fn ranges_above(
         Some(row) => row.try_get(0)?,
         None => None,
     };
-    Ok((ranges, position.map(bytes::Bytes::from)))
+    Ok((ranges, position.map(Bytes::from)))
+}
+
+/// Wrapping sum of the hashes of the rows below the watermark.
+pub(in super::super) async fn hash_below(
+    transaction: &mut Transaction,
+    import: i64,
+    watermark: u64,
+) -> Result<u128, sqlx::Error> {
+    let sql = format!(
+        "SELECT rows_hash FROM rowlift.import_batches WHERE import = {import} \
+         AND end_ordinal <= {}",
+        bigint(watermark)
+    );
+    let mut sum = 0_u128;
+    for row in transaction.simple(&sql).await? {
+        sum = sum.wrapping_add(fold::hash_at(&row, 0)?);
+    }
+    Ok(sum)
+}
+
+/// Deletes rejected rows that no committed range covers: those of a transaction that rolled back,
+/// or of a session that ended before it could say so. They are judged anew.
+pub(in super::super) async fn forget_undecided(
+    transaction: &mut Transaction,
+    import: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "DELETE FROM rowlift.rejected_rows r WHERE r.import = {import} AND NOT coalesce(\
+         (SELECT b.end_ordinal > r.ordinal FROM rowlift.import_batches b \
+         WHERE b.import = {import} AND b.first_ordinal <= r.ordinal \
+         ORDER BY b.first_ordinal DESC LIMIT 1), false)"
+    );
+    transaction.simple(&sql).await?;
+    Ok(())
 }

@@ -42,7 +42,7 @@ WITH target AS (
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2
 ), triggers AS (
-    SELECT bool_or(g.tgtype & 3 = 3) AS before, count(*) > 0 AS any
+    SELECT bool_or(g.tgtype & 3 = 3) AS early, count(*) > 0 AS present
     FROM pg_catalog.pg_trigger g JOIN target ON g.tgrelid = target.oid
     WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 20 <> 0
 )
@@ -56,7 +56,7 @@ SELECT a.attname::text,
        pg_catalog.format_type(a.atttypid, a.atttypmod),
        CASE WHEN l.oid IS NULL OR l.oid = 100 THEN ''
             ELSE pg_catalog.format(' COLLATE %I.%I', m.nspname, l.collname) END,
-       coalesce((SELECT before FROM triggers), false), (SELECT any FROM triggers),
+       coalesce((SELECT early FROM triggers), false), (SELECT present FROM triggers),
        EXISTS (SELECT FROM pg_catalog.pg_constraint k
                WHERE k.conrelid = target.oid AND k.contype = 'x')
 FROM target

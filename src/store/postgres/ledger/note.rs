@@ -1,0 +1,108 @@
+//! What a session leaves in the ledger beside its batches.
+//!
+//! In: rejected rows of transactions that rolled back, the range of a dry run, a file's hash, a
+//! watermark to fold below. Out: nothing, or [`StoreError::Fenced`]: each looks at the fence like a
+//! batch, in the transaction that writes.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgArguments, PgRow};
+
+use crate::model::reject::RejectedRow;
+use crate::store::{SessionKey, StoreError, WholeRange};
+
+use super::super::arguments::{self, bigint, number};
+use super::super::checkpoint::{self, Stored};
+use super::super::connection::Transaction;
+use super::super::error;
+use super::{Ledger, fold};
+
+/// See [`crate::store::Store::record_rejects`].
+pub(in super::super) async fn record_rejects(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    rejected: &[RejectedRow],
+) -> Result<(), StoreError> {
+    let (mut transaction, _) = begin_fenced(ledger, key).await?;
+    let record = async {
+        checkpoint::insert_rejects(&mut transaction, key.import, rejected).await?;
+        transaction.commit().await
+    };
+    record.await.map_err(error::of_ledger)
+}
+
+/// See [`crate::store::Store::record_dry_run`].
+pub(in super::super) async fn record_dry_run(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    whole: &WholeRange,
+) -> Result<(), StoreError> {
+    let (mut transaction, fence) = begin_fenced(ledger, key).await?;
+    let record = async {
+        let covered_to: Option<i64> = fence.try_get(0)?;
+        let is_in = covered_to.is_some_and(|end| number(end) >= whole.end);
+        if whole.end > 0 && !is_in {
+            let range = checkpoint::insert_range(key, &Stored::of_whole(whole));
+            transaction.simple(&range).await?;
+        }
+        transaction.commit().await
+    };
+    record.await.map_err(error::of_ledger)
+}
+
+/// See [`crate::store::Store::note_file`]. No batch of the session runs yet, and a takeover has
+/// waited for those of the sessions before it: the row of `imports` is not fought over.
+pub(in super::super) async fn note_file(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    sha256: [u8; 32],
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE rowlift.imports i SET file_sha256 = $3 WHERE i.id = $1 \
+        AND i.epoch = $2 AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s \
+        WHERE s.import = i.id AND s.epoch > $2)";
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, key.import);
+    arguments::add(&mut parameters, bigint(key.epoch));
+    arguments::add(&mut parameters, sha256.to_vec());
+    let note = async {
+        let mut transaction = ledger.begin().await?;
+        let n_updated = transaction.execute(SQL, parameters).await?;
+        transaction.commit().await?;
+        Ok(n_updated == 1)
+    };
+    match note.await.map_err(error::of_ledger)? {
+        true => Ok(()),
+        false => Err(StoreError::Fenced),
+    }
+}
+
+/// See [`crate::store::Store::compact`].
+pub(in super::super) async fn compact(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    watermark: u64,
+) -> Result<(), StoreError> {
+    let (mut transaction, _) = begin_fenced(ledger, key).await?;
+    let compact = async {
+        fold::fold_below(&mut transaction, key.import, watermark).await?;
+        transaction.commit().await
+    };
+    compact.await.map_err(error::of_ledger)
+}
+
+/// Begins a transaction that holds the fence, as a batch's does; with the fence's answer for
+/// ordinal 0.
+async fn begin_fenced(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+) -> Result<(Transaction, PgRow), StoreError> {
+    let prologue = format!("{}{}", ledger.limits.begin(), checkpoint::fence(key, 0));
+    let begun = Transaction::begin(ledger.pool, &prologue).await;
+    let (transaction, rows) = begun.map_err(error::of_ledger)?;
+    match rows.into_iter().next() {
+        Some(fence) => Ok((transaction, fence)),
+        None => {
+            transaction.rollback().await.map_err(error::of_ledger)?;
+            Err(StoreError::Fenced)
+        }
+    }
+}
