@@ -187,14 +187,9 @@ impl Store for SqliteStore {
     }
 
     async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError> {
-        let (counts, watermark) = on_reader!(self, |connection| ledger::batches::committed(
+        on_reader!(self, |connection| ledger::batches::committed(
             connection, key.import
-        ))?;
-        Ok(Committed {
-            counts,
-            watermark,
-            ..Committed::default()
-        })
+        ))
     }
 
     async fn begin_atomic<'a>(
@@ -206,26 +201,30 @@ impl Store for SqliteStore {
 
     async fn record_rejects(
         &self,
-        _key: SessionKey,
-        _rejected: &[RejectedRow],
+        key: SessionKey,
+        rejected: &[RejectedRow],
     ) -> Result<(), StoreError> {
-        Err(not_built("record_rejects"))
+        on_writer!(self, |connection| ledger::record_rejects(
+            connection, key, rejected
+        ))
     }
 
-    async fn record_dry_run(
-        &self,
-        _key: SessionKey,
-        _whole: &WholeRange,
-    ) -> Result<(), StoreError> {
-        Err(not_built("record_dry_run"))
+    async fn record_dry_run(&self, key: SessionKey, whole: &WholeRange) -> Result<(), StoreError> {
+        on_writer!(self, |connection| ledger::record_dry_run(
+            connection, key, whole
+        ))
     }
 
-    async fn note_file(&self, _key: SessionKey, _sha256: [u8; 32]) -> Result<(), StoreError> {
-        Err(not_built("note_file"))
+    async fn note_file(&self, key: SessionKey, sha256: [u8; 32]) -> Result<(), StoreError> {
+        on_writer!(self, |connection| ledger::note_file(
+            connection, key, sha256
+        ))
     }
 
-    async fn compact(&self, _key: SessionKey, _watermark: u64) -> Result<(), StoreError> {
-        Err(not_built("compact"))
+    async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
+        on_writer!(self, |connection| ledger::compact(
+            connection, key, watermark
+        ))
     }
 
     async fn heartbeat(

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use self::ddl::Ddl;
+use self::ddl::{Ddl, DeclaredIndex};
 use super::sql::{fetch_all, fetch_optional};
 use crate::model::table::{Column, ForeignKey, Table, TableName, UniqueKey};
 use crate::store::StoreError;
@@ -21,7 +21,7 @@ use crate::store::identifier::Identifier;
 mod ddl;
 mod declared;
 
-pub(super) use self::ddl::has_conflict_clause;
+pub(super) use self::ddl::{default_expression, has_conflict_clause};
 
 /// The one schema that Rowlift writes to.
 pub(super) const SCHEMA: &str = "main";
@@ -174,10 +174,7 @@ async fn unique_keys(
         keys.push(UniqueKey {
             name: name.map_or_else(|| format!("{table}_pkey"), str::to_owned),
             definition: format!("PRIMARY KEY ({})", primary.join(", ")),
-            terms: primary
-                .iter()
-                .map(|name| Identifier::new(name).to_string())
-                .collect(),
+            terms: primary.iter().map(|name| quoted(name)).collect(),
             predicate: String::new(),
             arbiter: true,
             columns: primary,
@@ -185,41 +182,117 @@ async fn unique_keys(
             plain: true,
         });
     }
+    let mut keyed = Vec::new();
     for index in indexes {
-        let sql = "SELECT name, coll FROM pragma_index_xinfo(?, 'main') WHERE key ORDER BY seqno";
-        let query = sqlx::query(sql).bind(&index.name);
-        let rows = fetch_all(connection, query).await?;
-        // An expression has no name.
-        let columns: Option<Vec<String>> = rows.iter().map(|row| row.get(0)).collect();
-        let is_binary = rows.iter().all(|row| row.get::<&str, _>(1) == "BINARY");
-        let plain = columns.is_some() && is_binary && !index.partial;
-        let definition = index.sql.as_deref().unwrap_or_default();
-        let columns = columns.unwrap_or_else(|| ddl::columns_read(definition, names));
-        let is_primary = index.origin == "pk";
-        let name = match ddl.key_name(&columns) {
-            _ if index.origin == "c" => index.name,
-            Some(name) => name.to_owned(),
-            None if is_primary => format!("{table}_pkey"),
-            None => format!("{table}_{}_key", columns.join("_")),
-        };
-        let definition = match index.sql {
-            Some(sql) => sql,
-            None if is_primary => format!("PRIMARY KEY ({})", columns.join(", ")),
-            None => format!("UNIQUE ({})", columns.join(", ")),
-        };
-        keys.push(UniqueKey {
-            name,
-            terms: Vec::new(),
-            predicate: String::new(),
-            arbiter: plain,
-            columns,
-            primary: is_primary,
-            plain,
-            definition,
-        });
+        let terms = index_terms(connection, &index.name).await?;
+        keyed.push((index, terms));
+    }
+    // A term without a collation is the column's own, which may then not be the index's.
+    let spell_collations = ddl.has_collations
+        || keyed
+            .iter()
+            .any(|(_, terms)| terms.iter().any(|term| !term.is_binary()));
+    for (index, terms) in keyed {
+        keys.push(unique_key(
+            table,
+            names,
+            ddl,
+            index,
+            &terms,
+            spell_collations,
+        ));
     }
     keys.sort_by(|a, b| (!a.primary, &a.name).cmp(&(!b.primary, &b.name)));
     Ok(keys)
+}
+
+/// One term of an index, as the catalogue has it.
+struct IndexTerm {
+    /// `None`: an expression.
+    column: Option<String>,
+    collation: String,
+}
+
+impl IndexTerm {
+    fn is_binary(&self) -> bool {
+        self.collation.eq_ignore_ascii_case("BINARY")
+    }
+}
+
+async fn index_terms(
+    connection: &mut SqliteConnection,
+    index: &str,
+) -> Result<Vec<IndexTerm>, StoreError> {
+    let sql = "SELECT name, coll FROM pragma_index_xinfo(?, 'main') WHERE key ORDER BY seqno";
+    let rows = fetch_all(connection, sqlx::query(sql).bind(index)).await?;
+    let term = |row: &SqliteRow| IndexTerm {
+        column: row.get(0),
+        collation: row.get(1),
+    };
+    Ok(rows.iter().map(term).collect())
+}
+
+fn unique_key(
+    table: &str,
+    names: &[&str],
+    ddl: &Ddl,
+    index: IndexFacts,
+    found: &[IndexTerm],
+    spell_collations: bool,
+) -> UniqueKey {
+    let columns: Option<Vec<String>> = found.iter().map(|term| term.column.clone()).collect();
+    let is_binary = found.iter().all(IndexTerm::is_binary);
+    let plain = columns.is_some() && is_binary && !index.partial;
+    let declared = DeclaredIndex::parse(index.sql.as_deref().unwrap_or_default());
+    let spelled = found.iter().enumerate().map(|(at, term)| {
+        let Some(column) = &term.column else {
+            // Its own collation is part of the expression.
+            return declared.terms.get(at).map(|text| format!("({text})"));
+        };
+        let column = quoted(column);
+        Some(match spell_collations {
+            true => format!("{column} COLLATE {}", quoted(&term.collation)),
+            false => column,
+        })
+    });
+    let terms: Option<Vec<String>> = spelled.collect();
+    let mut terms = terms.unwrap_or_default();
+    if declared.terms.len() != found.len() && columns.is_none()
+        || index.partial && declared.predicate.is_empty()
+    {
+        // Not as the walk over the tokens expected it: not spelled rather than spelled wrongly.
+        terms.clear();
+    }
+    let columns = columns.unwrap_or_else(|| match declared.terms.as_slice() {
+        [] => ddl::columns_read(index.sql.as_deref().unwrap_or_default(), names),
+        expressions => ddl::columns_read(&expressions.join(", "), names),
+    });
+    let is_primary = index.origin == "pk";
+    let name = match ddl.key_name(&columns) {
+        _ if index.origin == "c" => index.name,
+        Some(name) => name.to_owned(),
+        None if is_primary => format!("{table}_pkey"),
+        None => format!("{table}_{}_key", columns.join("_")),
+    };
+    let definition = match index.sql {
+        Some(sql) => sql,
+        None if is_primary => format!("PRIMARY KEY ({})", columns.join(", ")),
+        None => format!("UNIQUE ({})", columns.join(", ")),
+    };
+    UniqueKey {
+        name,
+        arbiter: !terms.is_empty(),
+        terms,
+        predicate: declared.predicate,
+        columns,
+        primary: is_primary,
+        plain,
+        definition,
+    }
+}
+
+fn quoted(name: &str) -> String {
+    Identifier::new(name).to_string()
 }
 
 async fn foreign_keys(

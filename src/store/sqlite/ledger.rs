@@ -9,14 +9,18 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
+use self::batches::StoredRange;
 use self::records::Stored;
 use super::error::internal;
 use super::sql::{execute, fetch_all, fetch_one, fetch_optional, run};
 use crate::model::import::{
     Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, Reason,
 };
+use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
-use crate::store::{LiveCounters, OpenImport, OpenMode, Opened, Pulse, SessionKey, StoreError};
+use crate::store::{
+    LiveCounters, OpenImport, OpenMode, Opened, Pulse, SessionKey, StoreError, WholeRange,
+};
 
 pub(super) mod batches;
 pub(super) mod records;
@@ -84,13 +88,14 @@ async fn reopen(
     lease: Duration,
     known: Stored,
 ) -> Result<Opened, StoreError> {
-    let (counts, committed_offset) = batches::committed(connection, known.id).await?;
+    let ranges = batches::ranges(connection, known.id).await?;
+    let committed_offset = batches::prefix(&ranges).end;
     let refuse = |reason, why: &str| {
         let message = format!("import \"{}\" {why}", super::error::shown(&new.import_id));
         let failure = Failure::new(reason, message).with("committed_offset", committed_offset);
         Err(StoreError::Failed(failure))
     };
-    if known.state == ImportState::Failed && counts.total() == 0 && mode != OpenMode::Resume {
+    if known.state == ImportState::Failed && ranges.is_empty() && mode != OpenMode::Resume {
         return begin_anew(connection, new, lease, known)
             .await
             .map(Opened::Running);
@@ -107,7 +112,7 @@ async fn reopen(
     }
     match mode {
         OpenMode::Resume | OpenMode::Repeat => {
-            let open = take_over(connection, new, lease, known).await?;
+            let open = take_over(connection, new, lease, known, &ranges).await?;
             Ok(Opened::Running(open))
         }
         OpenMode::Begin if known.is_live() => refuse(Reason::ImportBusy, "is running"),
@@ -168,7 +173,7 @@ async fn begin_anew(
     rejects::delete_undecided(connection, key.import).await?;
     let sql = concat!(
         "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
-         validate_only = ?, create_time_ms = ",
+         validate_only = ?, file_sha256 = NULL, create_time_ms = ",
         now_ms!(),
         " WHERE id = ? RETURNING create_time_ms"
     );
@@ -198,23 +203,23 @@ async fn take_over(
     new: &NewImport,
     lease: Duration,
     known: Stored,
+    ranges: &[StoredRange],
 ) -> Result<OpenImport, StoreError> {
     let key = next_session(connection, new, lease, &known).await?;
     // Rows beyond a reject limit whose import did not live to fail: they are sent again.
     rejects::delete_undecided(connection, key.import).await?;
-    let ranges = batches::ranges(connection, key.import).await?;
-    let prefix = batches::prefix(&ranges);
+    let prefix = batches::prefix(ranges);
     let above = &ranges[prefix.n_ranges..];
     Ok(OpenImport {
         key,
         resumed: true,
         committed_offset: prefix.end,
-        committed_hash: 0,
+        committed_hash: prefix.rows_hash,
         committed_ranges: above.iter().map(|it| it.committed.clone()).collect(),
-        counts: batches::total(&ranges),
+        counts: batches::total(ranges),
         committed_position: prefix.position,
         create_time_ms: known.create_time_ms,
-        file_sha256: None,
+        file_sha256: known.file_sha256,
     })
 }
 
@@ -301,7 +306,7 @@ pub(super) async fn end(
         .bind(stored(key.epoch));
     run(connection, query).await?;
     store_outcome(connection, key.import, outcome).await?;
-    batches::fold(connection, key.import, 0).await?;
+    batches::fold(connection, key.import, u64::MAX).await?;
     execute(connection, "COMMIT").await
 }
 
@@ -313,8 +318,10 @@ async fn store_outcome(
 ) -> Result<(), StoreError> {
     let failure = outcome.failure.as_ref().map(json).transpose()?;
     let ended = outcome.state.is_terminal();
+    let sha256 = outcome.file_sha256.as_slice();
     let sql = concat!(
-        "UPDATE rowlift_imports SET state = ?, failure = ?, outcome = ?, update_time_ms = now_ms, \
+        "UPDATE rowlift_imports SET state = ?, failure = ?, outcome = ?, \
+         file_sha256 = coalesce(?, file_sha256), update_time_ms = now_ms, \
          end_time_ms = now_ms + ended, expire_time_ms = now_ms + ended + ?, \
          rejects_expire_time_ms = now_ms + ended + ? FROM (SELECT ",
         now_ms!(),
@@ -330,12 +337,63 @@ async fn store_outcome(
         .bind(state.number())
         .bind(failure)
         .bind(ended.then(|| json(outcome)).transpose()?)
+        .bind((!sha256.is_empty()).then_some(sha256))
         .bind(days_ms(IMPORT_DAYS))
         .bind(days_ms(REJECTS_DAYS))
         .bind(ended)
         .bind(import);
     run(connection, query).await?;
     Ok(())
+}
+
+/// See [`crate::store::Store::record_rejects`].
+pub(super) async fn record_rejects(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    rejected: &[RejectedRow],
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    fence(connection, key).await?;
+    rejects::insert(connection, key.import, rejected).await?;
+    execute(connection, "COMMIT").await
+}
+
+/// See [`crate::store::Store::record_dry_run`].
+pub(super) async fn record_dry_run(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    whole: &WholeRange,
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    fence(connection, key).await?;
+    batches::insert_whole(connection, key.import, whole).await?;
+    execute(connection, "COMMIT").await
+}
+
+/// See [`crate::store::Store::note_file`].
+pub(super) async fn note_file(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    sha256: [u8; 32],
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    fence(connection, key).await?;
+    let sql = "UPDATE rowlift_imports SET file_sha256 = ? WHERE id = ?";
+    let query = sqlx::query(sql).bind(sha256.as_slice()).bind(key.import);
+    run(connection, query).await?;
+    execute(connection, "COMMIT").await
+}
+
+/// See [`crate::store::Store::compact`].
+pub(super) async fn compact(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    watermark: u64,
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    fence(connection, key).await?;
+    batches::fold(connection, key.import, watermark).await?;
+    execute(connection, "COMMIT").await
 }
 
 /// See [`crate::store::Store::heartbeat`].
@@ -443,6 +501,7 @@ async fn cancel_idle(
         reason => format!("cancelled by request: {}", super::error::shown(reason)),
     };
     let import = key.import;
+    let file_sha256 = known.file_sha256.map(Vec::from).unwrap_or_default();
     let before = records::record(connection, known).await?;
     let outcome = ImportOutcome {
         state: ImportState::Cancelled,
@@ -451,12 +510,12 @@ async fn cancel_idle(
         failure: Some(Failure::new(Reason::CancelledByRequest, message)),
         rejected_by_code: rejects::count_by_code(connection, import).await?,
         write_method: before.write_method,
-        file_sha256: Vec::new(),
+        file_sha256,
         duplicate_of_import_id: String::new(),
         validate_only: before.validate_only,
     };
     store_outcome(connection, import, &outcome).await?;
-    batches::fold(connection, import, 0).await
+    batches::fold(connection, import, u64::MAX).await
 }
 
 /// The phase with this number; the first one for a number of another version.

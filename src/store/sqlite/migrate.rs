@@ -17,7 +17,7 @@ use super::sql::fetch_one;
 use crate::store::StoreError;
 
 /// Version, description, SQL; by version.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "ledger",
@@ -27,6 +27,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "businesses",
         include_str!("../../../migrations/sqlite/0002_businesses.sql"),
+    ),
+    (
+        3,
+        "file",
+        include_str!("../../../migrations/sqlite/0003_file.sql"),
     ),
 ];
 

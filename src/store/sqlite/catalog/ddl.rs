@@ -15,8 +15,19 @@ pub(super) struct Ddl {
     pub(super) checks: Vec<CheckConstraint>,
     /// In the order of their declaration.
     pub(super) foreign_keys: Vec<DeclaredForeignKey>,
+    /// A column or key has a collation of its own.
+    pub(super) has_collations: bool,
     /// Name and columns of named UNIQUE and PRIMARY KEY constraints.
     keys: Vec<(String, Vec<String>)>,
+}
+
+/// What no pragma tells of an index that has a statement of its own.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct DeclaredIndex {
+    /// What is indexed, as written, without ASC and DESC.
+    pub(super) terms: Vec<String>,
+    /// The condition of a partial index; else empty.
+    pub(super) predicate: String,
 }
 
 /// What no pragma tells of a foreign key.
@@ -53,6 +64,31 @@ pub(in crate::store::sqlite) fn has_conflict_clause(sql: &str) -> bool {
         .any(|pair| pair[0].is("ON") && pair[1].is("CONFLICT"))
 }
 
+/// A column's default as an expression: where it is declared as a bare name, SQLite takes that
+/// for a string.
+pub(in crate::store::sqlite) fn default_expression(sql: &str) -> String {
+    const CONSTANTS: [&str; 6] = [
+        "NULL",
+        "TRUE",
+        "FALSE",
+        "CURRENT_TIME",
+        "CURRENT_DATE",
+        "CURRENT_TIMESTAMP",
+    ];
+    let is_name = |token: &Token| match token.kind {
+        TokenKind::Quoted => true,
+        TokenKind::Word => {
+            !token.text.starts_with(|first: char| first.is_ascii_digit())
+                && !CONSTANTS.iter().any(|it| token.is(it))
+        }
+        TokenKind::Text | TokenKind::Symbol => false,
+    };
+    match tokens(sql).as_slice() {
+        [token] if is_name(token) => format!("'{}'", token.text.replace('\'', "''")),
+        _ => format!("({sql}\n)"),
+    }
+}
+
 /// The columns among `names` that a piece of SQL mentions, in the order of `names`.
 pub(super) fn columns_read(sql: &str, names: &[&str]) -> Vec<String> {
     columns_in(&tokens(sql), names)
@@ -75,6 +111,7 @@ impl Ddl {
             return ddl;
         };
         let body = &tokens[open + 1..matching(&tokens, open)];
+        ddl.has_collations = body.iter().any(|token| token.is("COLLATE"));
         let mut name = None;
         let mut item_start = 0;
         let mut at = 0;
@@ -140,6 +177,50 @@ impl Ddl {
             columns: columns_in(group, names),
         });
     }
+}
+
+// === impl DeclaredIndex ===
+
+impl DeclaredIndex {
+    /// Reads a CREATE INDEX statement; of anything else nothing is known.
+    pub(super) fn parse(sql: &str) -> DeclaredIndex {
+        let tokens = tokens(sql);
+        let mut index = DeclaredIndex::default();
+        // `CREATE UNIQUE INDEX [IF NOT EXISTS] [schema.]name ON table (`: none is in parentheses.
+        let Some(open) = tokens.iter().position(|token| token.is_symbol("(")) else {
+            return index;
+        };
+        let close = matching(&tokens, open);
+        let mut start = open + 1;
+        let mut at = start;
+        while at <= close && at < tokens.len() {
+            if tokens[at].is_symbol("(") {
+                at = matching(&tokens, at);
+            } else if at == close || tokens[at].is_symbol(",") {
+                let mut term = &tokens[start..at];
+                if let [expression @ .., last] = term
+                    && !expression.is_empty()
+                    && (last.is("ASC") || last.is("DESC"))
+                {
+                    term = expression;
+                }
+                index.terms.extend(text_of(sql, term));
+                start = at + 1;
+            }
+            at += 1;
+        }
+        if tokens.get(close + 1).is_some_and(|token| token.is("WHERE")) {
+            let predicate = text_of(sql, &tokens[close + 2..]);
+            index.predicate = predicate.unwrap_or_default();
+        }
+        index
+    }
+}
+
+/// The SQL from the first of some tokens to the last: no comment before or after them.
+fn text_of(sql: &str, tokens: &[Token]) -> Option<String> {
+    let span = tokens.first()?.span.start..tokens.last()?.span.end;
+    sql.get(span).map(str::to_owned)
 }
 
 /// Columns of the UNIQUE or PRIMARY KEY at `at`: those in the parentheses that follow, else the

@@ -1,9 +1,8 @@
 //! Committed ranges: what is decided, and how far without a gap.
 //!
 //! In: a batch and its counts. Out: receipts, watermark, totals. Ranges below the watermark are
-//! folded into one, so that a stream that stays open does not leave a row for every acknowledgement;
-//! the newest [`UNFOLDED_KEPT`] stay as they are, since the retry of a batch in doubt has to find
-//! its own range.
+//! folded into one at the end of a session, and before where the session has all their receipts:
+//! the retry of a batch in doubt has to find its own range.
 
 use std::ops::Range;
 
@@ -18,12 +17,7 @@ use crate::model::reject::SourceKind;
 use crate::model::stats::RowCounts;
 use crate::store::sqlite::error::internal;
 use crate::store::sqlite::sql::{fetch_all, fetch_optional, run};
-use crate::store::{CommittedRange, StoreError};
-
-/// Batches of a session between two folds.
-const FOLD_INTERVAL: u64 = 256;
-/// Ranges that a fold leaves alone while a session writes.
-const UNFOLDED_KEPT: usize = 64;
+use crate::store::{Committed, CommittedRange, StoreError, WholeRange};
 
 /// One row of the table.
 #[derive(Debug, Clone)]
@@ -31,7 +25,6 @@ pub(in crate::store::sqlite) struct StoredRange {
     pub(super) committed: CommittedRange,
     counts: RowCounts,
     n_batches: u64,
-    position: Option<Bytes>,
 }
 
 /// The ranges from ordinal 0 to the first gap.
@@ -40,6 +33,8 @@ pub(super) struct Prefix {
     /// The watermark.
     pub(super) end: u64,
     pub(super) n_ranges: usize,
+    /// Wrapping sum of the hashes of its rows.
+    pub(super) rows_hash: u128,
     /// Of the last range that has one.
     pub(super) position: Option<Bytes>,
 }
@@ -84,7 +79,7 @@ pub(in crate::store::sqlite) async fn receipt(
     }))
 }
 
-/// Records a batch; now and then folds older ones.
+/// Records a batch.
 pub(in crate::store::sqlite) async fn insert(
     connection: &mut SqliteConnection,
     import: i64,
@@ -95,42 +90,69 @@ pub(in crate::store::sqlite) async fn insert(
         committed: CommittedRange {
             range: batch.range.clone(),
             rows_hash: batch.rows_hash,
-            position: None,
+            position: batch.position.clone(),
         },
         counts,
         n_batches: 1,
-        position: batch.position.clone(),
     };
-    insert_range(connection, import, &range).await?;
-    if batch.index % FOLD_INTERVAL == FOLD_INTERVAL - 1 {
-        fold(connection, import, UNFOLDED_KEPT).await?;
-    }
-    Ok(())
+    insert_range(connection, import, &range).await
 }
 
-/// Makes one range of those below the watermark, less the last `n_kept`.
+/// Records all rows of an import at once. One without rows leaves no range, and neither does the
+/// repeat of one that is in.
+pub(in crate::store::sqlite) async fn insert_whole(
+    connection: &mut SqliteConnection,
+    import: i64,
+    whole: &WholeRange,
+) -> Result<(), StoreError> {
+    if whole.end == 0 {
+        return Ok(());
+    }
+    let range = StoredRange {
+        committed: CommittedRange {
+            range: 0..whole.end,
+            rows_hash: whole.rows_hash,
+            position: whole.position.clone(),
+        },
+        counts: whole.counts,
+        n_batches: whole.n_batches.max(1),
+    };
+    if let [known] = ranges(connection, import).await?.as_slice()
+        && known.committed == range.committed
+    {
+        return Ok(());
+    }
+    insert_range(connection, import, &range).await
+}
+
+/// Makes one range of those below the first gap that end at or below `watermark`.
 pub(super) async fn fold(
     connection: &mut SqliteConnection,
     import: i64,
-    n_kept: usize,
+    watermark: u64,
 ) -> Result<(), StoreError> {
     let ranges = ranges(connection, import).await?;
-    let below = &ranges[..prefix(&ranges).n_ranges.saturating_sub(n_kept)];
-    let [first, rest @ ..] = below else {
+    let below = &ranges[..prefix(&ranges).n_ranges];
+    let n_decided = below.partition_point(|range| range.committed.range.end <= watermark);
+    let [first, rest @ ..] = &below[..n_decided] else {
         return Ok(());
     };
     if rest.is_empty() {
         return Ok(());
     }
     let mut folded = first.clone();
-    for range in rest {
-        folded.committed.range.end = range.committed.range.end;
-        let hash = folded.committed.rows_hash;
-        folded.committed.rows_hash = hash.wrapping_add(range.committed.rows_hash);
-        folded.counts += range.counts;
-        folded.n_batches += range.n_batches;
-        if range.position.is_some() {
-            folded.position.clone_from(&range.position);
+    for StoredRange {
+        committed,
+        counts,
+        n_batches,
+    } in rest
+    {
+        folded.committed.range.end = committed.range.end;
+        folded.committed.rows_hash = folded.committed.rows_hash.wrapping_add(committed.rows_hash);
+        folded.counts += *counts;
+        folded.n_batches += n_batches;
+        if committed.position.is_some() {
+            folded.committed.position.clone_from(&committed.position);
         }
     }
     let sql = "DELETE FROM rowlift_import_batches WHERE import = ? AND first_ordinal < ?";
@@ -150,13 +172,18 @@ pub(super) async fn ranges(
     rows.into_iter().map(stored_range).collect()
 }
 
-/// Counts of everything committed, and the watermark.
+/// See [`crate::store::Store::committed`].
 pub(in crate::store::sqlite) async fn committed(
     connection: &mut SqliteConnection,
     import: i64,
-) -> Result<(RowCounts, u64), StoreError> {
+) -> Result<Committed, StoreError> {
     let ranges = ranges(connection, import).await?;
-    Ok((total(&ranges), prefix(&ranges).end))
+    Ok(Committed {
+        counts: total(&ranges),
+        watermark: prefix(&ranges).end,
+        n_batches: n_batches(&ranges),
+        rejected_by_code: rejects::count_by_code(connection, import).await?,
+    })
 }
 
 /// The sum of all counts.
@@ -183,8 +210,9 @@ pub(super) fn prefix(ranges: &[StoredRange]) -> Prefix {
         }
         prefix.end = end;
         prefix.n_ranges += 1;
-        if stored.position.is_some() {
-            prefix.position.clone_from(&stored.position);
+        prefix.rows_hash = prefix.rows_hash.wrapping_add(stored.committed.rows_hash);
+        if stored.committed.position.is_some() {
+            prefix.position.clone_from(&stored.committed.position);
         }
     }
     prefix
@@ -215,7 +243,8 @@ async fn insert_range(
         query = query.bind(stored(count));
     }
     let hash = range.committed.rows_hash.to_le_bytes();
-    let query = query.bind(hash.as_slice()).bind(range.position.as_deref());
+    let position = range.committed.position.as_deref();
+    let query = query.bind(hash.as_slice()).bind(position);
     run(connection, query).await?;
     Ok(())
 }
@@ -231,7 +260,7 @@ fn stored_range(row: SqliteRow) -> Result<StoredRange, StoreError> {
         committed: CommittedRange {
             range: count("first_ordinal")..count("end_ordinal"),
             rows_hash: u128::from_le_bytes(hash),
-            position: None,
+            position: position.map(Bytes::copy_from_slice),
         },
         counts: RowCounts {
             inserted: count("inserted"),
@@ -242,7 +271,6 @@ fn stored_range(row: SqliteRow) -> Result<StoredRange, StoreError> {
             blank: count("blank"),
         },
         n_batches: count("batches"),
-        position: position.map(Bytes::copy_from_slice),
     })
 }
 

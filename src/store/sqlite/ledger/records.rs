@@ -20,6 +20,7 @@ pub(super) struct Stored {
     pub(super) state: ImportState,
     pub(super) fingerprint: [u8; 32],
     pub(super) create_time_ms: i64,
+    pub(super) file_sha256: Option<[u8; 32]>,
     pub(super) session: StoredSession,
     row: SqliteRow,
 }
@@ -191,6 +192,8 @@ fn stored_import(row: SqliteRow) -> Result<Stored, StoreError> {
     let state = state.and_then(ImportState::from_number);
     let fingerprint: &[u8] = row.get("fingerprint");
     let fingerprint = fingerprint.try_into();
+    let file_sha256: Option<&[u8]> = row.get("file_sha256");
+    let file_sha256 = file_sha256.map(TryInto::try_into).transpose();
     Ok(Stored {
         id: row.get("id"),
         epoch: number(row.get("epoch")),
@@ -198,6 +201,7 @@ fn stored_import(row: SqliteRow) -> Result<Stored, StoreError> {
         fingerprint: fingerprint
             .map_err(|_| internal("ledger: a fingerprint is not of 32 bytes"))?,
         create_time_ms: row.get("create_time_ms"),
+        file_sha256: file_sha256.map_err(|_| internal("ledger: a SHA-256 is not of 32 bytes"))?,
         session: StoredSession {
             epoch: number(row.get("session_epoch")),
             cancel_reason: row.get("cancel_reason"),

@@ -1,4 +1,4 @@
-use super::{Ddl, columns_read, has_conflict_clause};
+use super::{Ddl, DeclaredIndex, columns_read, default_expression, has_conflict_clause};
 
 fn check_names(ddl: &Ddl) -> Vec<(&str, Vec<&str>)> {
     let checks = ddl.checks.iter();
@@ -96,6 +96,46 @@ fn expression_indexes_read_columns() {
 }
 
 #[test]
+fn indexes_are_taken_apart() {
+    let table = [
+        (
+            "CREATE UNIQUE INDEX i ON t (lower(\"E, (x\") desc, a + 1 /* , */ ASC, asc) \
+             WHERE b IS NULL -- none\n",
+            vec!["lower(\"E, (x\")", "a + 1", "asc"],
+            "b IS NULL",
+        ),
+        (
+            "CREATE UNIQUE INDEX \"i (j)\" ON \"t)\"(name COLLATE nocase)",
+            vec!["name COLLATE nocase"],
+            "",
+        ),
+        ("", vec![], ""),
+        ("CREATE UNIQUE INDEX i ON t (a", vec![], ""),
+    ];
+    for (sql, terms, predicate) in table {
+        let index = DeclaredIndex::parse(sql);
+        assert_eq!(index.terms, terms, "{sql}");
+        assert_eq!(index.predicate, predicate, "{sql}");
+    }
+}
+
+#[test]
+fn defaults_become_expressions() {
+    let table = [
+        ("7", "(7\n)"),
+        ("-1.5", "(-1.5\n)"),
+        ("'it''s'", "('it''s'\n)"),
+        ("current_timestamp", "(current_timestamp\n)"),
+        ("none", "'none'"),
+        ("\"a'b\"", "'a''b'"),
+        ("datetime('now')", "(datetime('now')\n)"),
+    ];
+    for (sql, expected) in table {
+        assert_eq!(default_expression(sql), expected, "{sql}");
+    }
+}
+
+#[test]
 fn broken_sql_does_no_harm() {
     for sql in [
         "",
@@ -107,5 +147,6 @@ fn broken_sql_does_no_harm() {
         ")(",
     ] {
         let _ = Ddl::parse(sql, &["a"]);
+        let _ = DeclaredIndex::parse(sql);
     }
 }

@@ -8,12 +8,11 @@ fn range(start: u64, end: u64, position: Option<&'static str>) -> StoredRange {
     StoredRange {
         committed: CommittedRange {
             range: start..end,
-            rows_hash: 0,
-            position: None,
+            rows_hash: u128::from(end) << 64,
+            position: position.map(Bytes::from),
         },
         counts: RowCounts::default(),
         n_batches: 1,
-        position: position.map(Bytes::from),
     }
 }
 
@@ -38,5 +37,7 @@ fn watermark_stops_at_the_first_gap() {
         let prefix = prefix(&ranges);
         assert_eq!((prefix.end, prefix.n_ranges), (end, n_ranges), "{ranges:?}");
         assert_eq!(prefix.position, position.map(Bytes::from), "{ranges:?}");
+        let ends = ranges[..n_ranges].iter().map(|it| it.committed.range.end);
+        assert_eq!(prefix.rows_hash, u128::from(ends.sum::<u64>()) << 64);
     }
 }
