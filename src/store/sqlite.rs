@@ -3,7 +3,8 @@
 //! In: a URL and the allow-list. Out: a [`Store`]. One connection writes, a few read, everything
 //! is bounded by the call's deadline or the control timeout, and what is cancelled rolls back
 //! with its connection. Reading order: [`connection`] (who may use which connection), `catalog`
-//! (tables), `encode` (how values are stored), `write` (a batch), `ledger` (all the rest).
+//! (tables), `encode` (how values are stored), `write` (a batch), `atomic` (all batches in one
+//! transaction), `ledger` (all the rest).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 
 use self::connection::{Bound, Connections};
 use crate::model::batch::Receipt;
-use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::import::{ImportOutcome, ImportRecord, NewImport, WriteMethod};
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
@@ -21,6 +22,7 @@ use crate::store::{
     RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
+mod atomic;
 mod catalog;
 mod connection;
 mod encode;
@@ -194,9 +196,10 @@ impl Store for SqliteStore {
 
     async fn begin_atomic<'a>(
         &'a self,
-        _request: AtomicRequest<'a>,
+        request: AtomicRequest<'a>,
     ) -> Result<Box<dyn AtomicWrite + 'a>, StoreError> {
-        Err(not_built("begin_atomic"))
+        let begun = atomic::begin(&self.connections, request, self.control_timeout).await?;
+        Ok(Box::new(begun))
     }
 
     async fn record_rejects(
@@ -306,10 +309,6 @@ impl Store for SqliteStore {
     async fn close(&self, bound: Duration) {
         self.connections.close(bound).await;
     }
-}
-
-fn not_built(what: &str) -> StoreError {
-    StoreError::Failed(Failure::new(Reason::Unimplemented, what))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Either, Executor, Sqlite};
+use sqlx::{Either, Executor, Row, Sqlite};
 
 use super::error::store_error;
 use crate::store::StoreError;
@@ -53,21 +53,34 @@ pub(super) fn try_run<'a>(
     })
 }
 
-/// Runs several statements in one command up to the first that fails: how many rows each of
-/// those that ran changed, and the error.
+/// What one of several statements did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ran {
+    /// Rows that it changed; of a statement that changes none, those of the one before.
+    pub(super) changed: u64,
+    /// The number in the first column of its last row.
+    pub(super) first: Option<i64>,
+}
+
+/// Runs several statements in one command up to the first that fails: what each of those that
+/// ran did, and the error.
 pub(super) fn run_many<'a>(
     connection: &'a mut SqliteConnection,
     statements: Statement<'a>,
-) -> BoxFuture<'a, (Vec<u64>, Result<(), sqlx::Error>)> {
+) -> BoxFuture<'a, (Vec<Ran>, Result<(), sqlx::Error>)> {
     Box::pin(async move {
-        let mut changed = Vec::new();
+        let mut ran = Vec::new();
+        let mut first = None;
         let mut results = connection.fetch_many(statements);
         loop {
             match results.try_next().await {
-                Ok(Some(Either::Left(done))) => changed.push(done.rows_affected()),
-                Ok(Some(Either::Right(_))) => {}
-                Ok(None) => return (changed, Ok(())),
-                Err(error) => return (changed, Err(error)),
+                Ok(Some(Either::Left(done))) => ran.push(Ran {
+                    changed: done.rows_affected(),
+                    first: first.take(),
+                }),
+                Ok(Some(Either::Right(row))) => first = Some(row.get_unchecked(0)),
+                Ok(None) => return (ran, Ok(())),
+                Err(error) => return (ran, Err(error)),
             }
         }
     })

@@ -4,9 +4,13 @@
 //! the fence cannot change before COMMIT. Bounded by the call's deadline, else by the control
 //! timeout; on cancel the statement is interrupted and the connection closed, which rolls back.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteConnection;
 
-use self::insert::{Inserted, Refused, TableFacts, insert_rows};
+use self::facts::TableFacts;
+use self::rows::{Written, write_rows};
+use self::verdicts::Verdicts;
 use super::connection::{Bound, Connections};
 use super::error::{internal, is_deferred_violation, store_error};
 use super::ledger::{self, batches, rejects};
@@ -17,8 +21,13 @@ use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
 use crate::store::{StoreError, WriteRequest};
 
-mod insert;
+mod facts;
+mod key;
 mod refuse;
+mod rows;
+mod shape;
+mod statements;
+mod verdicts;
 
 /// Times that a batch begins anew because a trigger rolled its transaction back or a deferred
 /// key failed at COMMIT; each time at least one row more is known to be refused.
@@ -42,18 +51,12 @@ pub(super) async fn write_batch(
     request: &WriteRequest<'_>,
     bound: Bound,
 ) -> Result<Receipt, StoreError> {
-    if let Some((name, _)) = request.settings.first_key_value() {
-        let message = format!("setting \"{name}\": SQLite has no settings of a transaction");
-        return Err(StoreError::Failed(Failure::new(
-            Reason::InvalidOption,
-            message,
-        )));
-    }
-    let mut refused = Refused::default();
+    refuse_settings(request.settings)?;
+    let mut verdicts = Verdicts::default();
     for _ in 0..RESTARTS_MAX {
         let mut lease = connections.writer(bound).await?;
         let attempted = bound
-            .within(attempt(&mut lease, request, &mut refused))
+            .within(attempt(&mut lease, request, &mut verdicts))
             .await;
         match lease.settle(bound, attempted).await? {
             Attempt::In(receipt) => return Ok(receipt),
@@ -70,7 +73,7 @@ pub(super) async fn write_batch(
 async fn attempt(
     connection: &mut SqliteConnection,
     request: &WriteRequest<'_>,
-    refused: &mut Refused,
+    verdicts: &mut Verdicts,
 ) -> Result<Attempt, StoreError> {
     let batch = request.batch;
     execute(connection, "BEGIN IMMEDIATE").await?;
@@ -85,11 +88,11 @@ async fn attempt(
     }
 
     let facts = TableFacts::read(connection, request).await?;
-    match insert_rows(connection, request, &facts, refused).await? {
-        Inserted::All => {}
-        Inserted::RolledBack => return Ok(Attempt::Again),
+    match write_rows(connection, request, &facts, verdicts).await? {
+        Written::All => {}
+        Written::RolledBack => return Ok(Attempt::Again),
     }
-    let mut rejected = all_rejected(request, refused);
+    let mut rejected = all_rejected(request, verdicts);
     let n_rejected = rejected.len() as u64;
     let reservation = match request.rejects.reserve(n_rejected) {
         Ok(reservation) => reservation,
@@ -103,25 +106,20 @@ async fn attempt(
             return Ok(Attempt::Overdrawn(rejected));
         }
     };
-    let counts = RowCounts {
-        inserted: (batch.rows.n_rows() - refused.len()) as u64,
-        rejected: n_rejected,
-        blank: batch.n_blank(),
-        ..RowCounts::default()
-    };
+    let counts = counts(batch, verdicts)?;
     rejects::insert(connection, request.key.import, &rejected).await?;
     batches::insert(connection, request.key.import, batch, counts).await?;
     match try_execute(connection, "COMMIT").await {
         Ok(()) => {}
         Err(error) if is_deferred_violation(&error) => {
-            let n_known = refused.len();
-            refuse::by_deferred_keys(connection, request, refused).await?;
+            let late = refuse::by_deferred_keys(connection, request, verdicts).await?;
             execute(connection, "ROLLBACK").await?;
-            if refused.len() == n_known {
+            if late.is_empty() {
                 return Err(internal(
                     "a deferred foreign key fails, but for no row of the batch",
                 ));
             }
+            verdicts.refuse_late(late);
             return Ok(Attempt::Again);
         }
         Err(error) => return Err(store_error(error)),
@@ -135,13 +133,68 @@ async fn attempt(
     }))
 }
 
+/// Writes the rows of a batch inside an open transaction, and leaves the savepoint
+/// `rowlift_batch` around them: what became of them, and the rejected rows. Deferred foreign keys
+/// are judged now, since COMMIT cannot be tried.
+pub(super) async fn write_in_savepoint(
+    connection: &mut SqliteConnection,
+    request: &WriteRequest<'_>,
+) -> Result<(RowCounts, Vec<RejectedRow>), StoreError> {
+    let facts = TableFacts::read(connection, request).await?;
+    let mut verdicts = Verdicts::default();
+    execute(connection, "SAVEPOINT rowlift_batch").await?;
+    for _ in 0..RESTARTS_MAX {
+        match write_rows(connection, request, &facts, &mut verdicts).await? {
+            Written::All => {}
+            Written::RolledBack => {
+                return Err(internal(
+                    "a trigger of the table rolled back the transaction of the import",
+                ));
+            }
+        }
+        let late = refuse::by_deferred_keys(connection, request, &verdicts).await?;
+        if late.is_empty() {
+            let counts = counts(request.batch, &verdicts)?;
+            return Ok((counts, all_rejected(request, &verdicts)));
+        }
+        verdicts.refuse_late(late);
+        execute(connection, "ROLLBACK TO rowlift_batch").await?;
+    }
+    Err(internal("the rows of a batch undo each other too often"))
+}
+
+/// SQLite has no settings of a transaction.
+pub(super) fn refuse_settings(settings: &BTreeMap<String, String>) -> Result<(), StoreError> {
+    let Some((name, _)) = settings.first_key_value() else {
+        return Ok(());
+    };
+    let message = format!("setting \"{name}\": SQLite has no settings of a transaction");
+    Err(StoreError::Failed(Failure::new(
+        Reason::InvalidOption,
+        message,
+    )))
+}
+
+/// What became of the batch's ordinals: each has one verdict.
+fn counts(batch: &Batch, verdicts: &Verdicts) -> Result<RowCounts, StoreError> {
+    let counts = RowCounts {
+        rejected: (batch.rejected.len() + verdicts.refused.len()) as u64,
+        blank: batch.n_blank(),
+        ..verdicts.counts()
+    };
+    if counts.total() != batch.range.end - batch.range.start {
+        return Err(internal("the rows of a batch do not add up"));
+    }
+    Ok(counts)
+}
+
 /// Mapping's and database's rejected rows, by ordinal.
-fn all_rejected(request: &WriteRequest<'_>, refused: &Refused) -> Vec<RejectedRow> {
+fn all_rejected(request: &WriteRequest<'_>, verdicts: &Verdicts) -> Vec<RejectedRow> {
     let Batch {
         sheet, source_kind, ..
     } = request.batch;
     let mut rejected = request.batch.rejected.clone();
-    rejected.extend(refused.iter().map(|(index, violation)| {
+    rejected.extend(verdicts.refused.iter().map(|(index, violation)| {
         let row = request.batch.source_row(*index);
         RejectedRow::from_violation(request.plan, *source_kind, sheet, row, violation)
     }));
@@ -160,12 +213,7 @@ async fn record_overdraft(
     loop {
         attempts += 1;
         let mut lease = connections.writer(bound).await?;
-        let recorded = bound.within(async {
-            execute(&mut lease, "BEGIN IMMEDIATE").await?;
-            ledger::fence(&mut lease, request.key).await?;
-            rejects::insert(&mut lease, request.key.import, rows).await?;
-            execute(&mut lease, "COMMIT").await
-        });
+        let recorded = bound.within(ledger::record_rejects(&mut lease, request.key, rows));
         let recorded = recorded.await;
         match lease.settle(bound, recorded).await {
             Err(StoreError::Transient { .. }) if attempts < RECORD_ATTEMPTS_MAX => {}

@@ -5,10 +5,12 @@
 //! constraint's message would be is put together and compared. Foreign keys are not named at
 //! all: the referenced tables are asked.
 
+use std::collections::BTreeMap;
+
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
-use super::insert::Refused;
+use super::verdicts::{Fate, Verdicts};
 use crate::model::plan::WritePlan;
 use crate::model::reject::{RowErrorCode, RowViolation};
 use crate::model::table::{ForeignKey, Table, UniqueKey};
@@ -46,26 +48,59 @@ pub(super) async fn by_error(
     Ok(plain_violation(code, "23503", error.message()))
 }
 
-/// Refuses the rows that a deferred foreign key keeps from being committed.
+/// The rows that a deferred foreign key keeps from being committed.
 pub(super) async fn by_deferred_keys(
     connection: &mut SqliteConnection,
     request: &WriteRequest<'_>,
-    refused: &mut Refused,
-) -> Result<(), StoreError> {
+    verdicts: &Verdicts,
+) -> Result<BTreeMap<usize, RowViolation>, StoreError> {
     let plan = request.plan;
-    let keys = || plan.table.foreign_keys.iter().filter(|key| key.deferred);
-    for (index, row) in request.batch.rows.rows().enumerate() {
-        if refused.contains_key(&index) {
-            continue;
-        }
-        for key in keys() {
-            if is_dangling(connection, plan, key, row).await? {
-                refused.insert(index, dangling(key));
-                break;
+    let mut late = BTreeMap::new();
+    for key in plan.table.foreign_keys.iter().filter(|key| key.deferred) {
+        let kept_by_updates = key.columns.iter().any(|column| {
+            let index = plan.index_of(column);
+            index.is_some_and(|index| plan.columns[index].insert_only)
+        });
+        for (index, row) in request.batch.rows.rows().enumerate() {
+            let is_written = match verdicts.fate(index) {
+                Some(Fate::Inserted) => true,
+                Some(Fate::Updated) => !kept_by_updates,
+                Some(Fate::Unchanged | Fate::Skipped) | None => false,
+            };
+            if is_written
+                && !late.contains_key(&index)
+                && is_dangling(connection, plan, key, row).await?
+            {
+                late.insert(index, dangling(key));
             }
         }
     }
-    Ok(())
+    Ok(late)
+}
+
+/// A row that finds none to update, where it may not be a new one.
+pub(super) fn no_match(key: Option<&UniqueKey>) -> RowViolation {
+    let name = key.map(|key| key.name.clone()).unwrap_or_default();
+    RowViolation {
+        code: RowErrorCode::NoMatch,
+        message: format!("no row has this value, unique key \"{}\"", shown(&name)),
+        constraint: name,
+        column: String::new(),
+        sql_state: String::new(),
+    }
+}
+
+/// A new row without a value that it needs.
+pub(super) fn required(plan: &WritePlan, column: Option<usize>) -> RowViolation {
+    let column = column.map(|index| plan.column(index).name.clone());
+    RowViolation {
+        column: column.unwrap_or_default(),
+        ..plain_violation(
+            RowErrorCode::RequiredMissing,
+            "23502",
+            "no row has this key, and a new one needs a value",
+        )
+    }
 }
 
 /// Whether the row that `key` refers to is missing. A key with a NULL, or with a column that the
@@ -83,7 +118,7 @@ async fn is_dangling(
             return Ok(false);
         };
         let value = row.value(index);
-        if matches!(value, Value::Null | Value::Unset) {
+        if matches!(value, Value::Null | Value::Unset | Value::Default) {
             return Ok(false);
         }
         encode::bind(&mut arguments, value, &plan.column(index).ty);

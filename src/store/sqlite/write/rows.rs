@@ -1,0 +1,412 @@
+//! The rows of a batch, on their way into the table.
+//!
+//! In: a batch inside an open transaction. Out: rows in the table, and for each of the others
+//! why not. Rows go in runs that fill the same columns (SQLite has no DEFAULT in VALUES), runs in
+//! pieces whose widths are powers of two, so that few statements are prepared and all are used
+//! again.
+//!
+//! ```text
+//! piece ─▶ one INSERT of all rows ─┬─ in; UPDATE: one more for those that are there
+//!                                  └─ refused, undone ─▶ statements for each row, many in one command
+//!                                                        ▲   ├─ in
+//!            table with triggers or conflict clauses ────┘   └─ this row is refused; on with the next
+//! ```
+//!
+//! The two statements of an UPDATE do what the rows would one by one, or fail: an INSERT that
+//! finds a key leaves its row to the second statement, which changes nothing of a row that the
+//! first has put there, and rows with one key stay in their order.
+
+use std::ops::Range;
+
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+
+use super::facts::TableFacts;
+use super::key::MeetingKey;
+use super::refuse;
+use super::shape::{Shape, missing_column};
+use super::statements::{Statements, Step};
+use super::verdicts::{Fate, Verdicts};
+use crate::model::plan::{OnConflict, OnMissing};
+use crate::model::reject::{RowErrorCode, RowViolation};
+use crate::model::value::Value;
+use crate::store::sqlite::encode;
+use crate::store::sqlite::error::{internal, refusal, store_error};
+use crate::store::sqlite::sql::{Ran, execute, run_many, try_execute, try_run};
+use crate::store::{StoreError, WriteRequest};
+
+/// SQLite's limit on parameters of a statement.
+const PARAMETERS_MAX: usize = 32_766;
+/// Rows of one INSERT; 128 are about a tenth slower.
+const ROWS_TOGETHER_MAX: usize = 512;
+/// Rows of one command where each has statements of its own.
+const ROWS_SINGLY_MAX: usize = 32;
+
+/// Whether the transaction still stands.
+pub(super) enum Written {
+    /// Every row has its verdict.
+    All,
+    /// A trigger rolled all of it back; the row that did it is refused from now on.
+    RolledBack,
+}
+
+/// Rows that fill the same columns.
+struct Run<'a> {
+    request: &'a WriteRequest<'a>,
+    facts: &'a TableFacts,
+    key: Option<&'a MeetingKey<'a>>,
+    is_update_only: bool,
+    statements: Statements,
+}
+
+/// How a run of single rows ended.
+enum Ended {
+    /// All have their verdicts.
+    All,
+    /// See [`Written::RolledBack`].
+    RolledBack,
+    /// This row cannot be a new one as it is, but may update one.
+    AsUpdate(usize, RowViolation),
+}
+
+/// What the statements of a row came to.
+enum Verdict {
+    Fate(Fate),
+    Refused(RowViolation),
+    /// It can only update, and there is no row with its key.
+    Missing,
+}
+
+/// Writes all rows that are not refused already, in order.
+pub(super) async fn write_rows(
+    connection: &mut SqliteConnection,
+    request: &WriteRequest<'_>,
+    facts: &TableFacts,
+    verdicts: &mut Verdicts,
+) -> Result<Written, StoreError> {
+    let (plan, rows) = (request.plan, &request.batch.rows);
+    let key = MeetingKey::of(plan)?;
+    verdicts.begin();
+    let checked = encode::columns_to_check(plan);
+    if !checked.is_empty() {
+        for (index, row) in rows.rows().enumerate() {
+            if let Some(violation) = encode::unstorable(plan, row, &checked) {
+                verdicts.refused.insert(index, violation);
+            }
+        }
+    }
+    let mut at = 0;
+    while at < rows.n_rows() {
+        if verdicts.refused.contains_key(&at) {
+            at += 1;
+            continue;
+        }
+        let mut shape = Shape::of(plan, rows.row(at));
+        let next_refused = verdicts.refused.range(at..).next();
+        let next_refused = next_refused.map_or(rows.n_rows(), |it| *it.0);
+        let end = (at + 1..next_refused)
+            .find(|index| !shape.takes(plan, rows.row(*index)))
+            .unwrap_or(next_refused);
+        let run = Run::new(request, facts, key.as_ref(), &shape);
+        if let Written::RolledBack = run.write(connection, at..end, verdicts).await? {
+            return Ok(Written::RolledBack);
+        }
+        at = end;
+    }
+    Ok(Written::All)
+}
+
+/// The largest power of two that is at most `n_rows` and `max`.
+fn piece_width(n_rows: usize, max: usize) -> usize {
+    1 << n_rows.min(max).max(1).ilog2()
+}
+
+// === impl Run ===
+
+impl<'a> Run<'a> {
+    fn new(
+        request: &'a WriteRequest<'a>,
+        facts: &'a TableFacts,
+        key: Option<&'a MeetingKey<'a>>,
+        shape: &Shape,
+    ) -> Run<'a> {
+        Run {
+            request,
+            facts,
+            key,
+            is_update_only: shape.is_update_only,
+            statements: Statements::new(request.plan, facts, key, shape),
+        }
+    }
+
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: Range<usize>,
+        verdicts: &mut Verdicts,
+    ) -> Result<Written, StoreError> {
+        let width_max = PARAMETERS_MAX / self.statements.n_inserted().max(1);
+        let width_max = width_max.clamp(1, ROWS_TOGETHER_MAX);
+        let updates = matches!(self.request.plan.on_conflict, OnConflict::Update { .. });
+        let together = !self.facts.singly
+            && !self.is_update_only
+            && self.statements.n_inserted() > 0
+            && (!updates || self.statements.update(1).is_some());
+        let mut at = rows.start;
+        while at < rows.end {
+            let piece = at..at + piece_width(rows.end - at, width_max);
+            at = piece.end;
+            if together && self.together(connection, piece.clone(), verdicts).await? {
+                continue;
+            }
+            if let Written::RolledBack = self.one_by_one(connection, piece, verdicts).await? {
+                return Ok(Written::RolledBack);
+            }
+        }
+        Ok(Written::All)
+    }
+
+    /// One statement, or two; false if one was refused because of a row, in which case none is in.
+    async fn together(
+        &self,
+        connection: &mut SqliteConnection,
+        piece: Range<usize>,
+        verdicts: &mut Verdicts,
+    ) -> Result<bool, StoreError> {
+        let n_rows = piece.len() as u64;
+        match self.request.plan.on_conflict {
+            OnConflict::Reject | OnConflict::Skip { .. } => {
+                let sql = self.statements.insert(piece.len());
+                let Some(n_inserted) = self.try_many(connection, &sql, piece).await? else {
+                    return Ok(false);
+                };
+                verdicts.count(Fate::Inserted, n_inserted);
+                match n_rows.checked_sub(n_inserted) {
+                    Some(0) => {}
+                    Some(n_skipped) if self.key.is_some() => {
+                        verdicts.count(Fate::Skipped, n_skipped);
+                    }
+                    _ => return Err(internal("an INSERT wrote fewer rows than it was given")),
+                }
+            }
+            OnConflict::Update { .. } => {
+                execute(connection, "SAVEPOINT rowlift_piece").await?;
+                let merged = self.merge(connection, piece).await?;
+                if merged.is_none() {
+                    execute(connection, "ROLLBACK TO rowlift_piece").await?;
+                }
+                execute(connection, "RELEASE rowlift_piece").await?;
+                let Some((n_inserted, n_updated)) = merged else {
+                    return Ok(false);
+                };
+                let n_unchanged = n_rows.checked_sub(n_inserted + n_updated);
+                let n_unchanged =
+                    n_unchanged.ok_or_else(|| internal("an upsert wrote more rows than it has"))?;
+                verdicts.count(Fate::Inserted, n_inserted);
+                verdicts.count(Fate::Updated, n_updated);
+                verdicts.count(Fate::Unchanged, n_unchanged);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rows inserted and rows updated; `None` if a row was refused.
+    async fn merge(
+        &self,
+        connection: &mut SqliteConnection,
+        piece: Range<usize>,
+    ) -> Result<Option<(u64, u64)>, StoreError> {
+        let n_rows = piece.len();
+        let sql = self.statements.insert(n_rows);
+        let Some(n_inserted) = self.try_many(connection, &sql, piece.clone()).await? else {
+            return Ok(None);
+        };
+        let sql = self.statements.update(n_rows).unwrap_or_default();
+        if n_inserted == n_rows as u64 || sql.is_empty() {
+            return Ok(Some((n_inserted, 0)));
+        }
+        let updated = self.try_many(connection, &sql, piece).await?;
+        Ok(updated.map(|n_updated| (n_inserted, n_updated)))
+    }
+
+    /// Rows that a statement of many changed; `None` if it was refused because of one.
+    async fn try_many(
+        &self,
+        connection: &mut SqliteConnection,
+        sql: &str,
+        piece: Range<usize>,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut arguments = SqliteArguments::default();
+        for row in piece {
+            let row = self.request.batch.rows.row(row);
+            self.statements.bind(self.request.plan, row, &mut arguments);
+        }
+        match try_run(connection, sqlx::query_with(sql, arguments)).await {
+            Ok(n_rows) => Ok(Some(n_rows)),
+            Err(sqlx::Error::Database(error)) => refusal(error.as_ref()).map(|_| None),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    /// Statements for each row: each has its verdict.
+    async fn one_by_one(
+        &self,
+        connection: &mut SqliteConnection,
+        piece: Range<usize>,
+        verdicts: &mut Verdicts,
+    ) -> Result<Written, StoreError> {
+        let mut at = piece.start;
+        loop {
+            let ended = self.singly(connection, at..piece.end, verdicts).await?;
+            let (row, violation) = match ended {
+                Ended::All => return Ok(Written::All),
+                Ended::RolledBack => return Ok(Written::RolledBack),
+                Ended::AsUpdate(row, violation) => (row, violation),
+            };
+            let values = self.request.batch.rows.row(row);
+            let shape = Shape {
+                is_update_only: true,
+                ..Shape::of(self.request.plan, values)
+            };
+            let update = Run::new(self.request, self.facts, self.key, &shape);
+            match update.singly(connection, row..row + 1, verdicts).await? {
+                Ended::RolledBack => return Ok(Written::RolledBack),
+                Ended::All | Ended::AsUpdate(..) => {}
+            }
+            if let Some(known) = verdicts.refused.get_mut(&row) {
+                *known = violation;
+            }
+            at = row + 1;
+        }
+    }
+
+    async fn singly(
+        &self,
+        connection: &mut SqliteConnection,
+        piece: Range<usize>,
+        verdicts: &mut Verdicts,
+    ) -> Result<Ended, StoreError> {
+        let plan = self.request.plan;
+        let n_steps = self.statements.steps().len();
+        let mut at = piece.start;
+        while at < piece.end {
+            let command = at..at + piece_width(piece.end - at, ROWS_SINGLY_MAX);
+            let sql = self.statements.singly(command.len());
+            let mut arguments = SqliteArguments::default();
+            for row in command.clone() {
+                let row = self.request.batch.rows.row(row);
+                self.statements
+                    .bind_singly(plan, self.key, row, &mut arguments);
+            }
+            let (ran, ended) = run_many(connection, sqlx::query_with(&sql, arguments)).await;
+            for (row, ran) in (at..).zip(ran.chunks_exact(n_steps)) {
+                match self.verdict(ran) {
+                    Verdict::Fate(fate) => verdicts.decide(row, fate),
+                    Verdict::Refused(violation) => {
+                        verdicts.refused.insert(row, violation);
+                    }
+                    Verdict::Missing => self.miss(row, verdicts),
+                }
+            }
+            let Err(error) = ended else {
+                at = command.end;
+                continue;
+            };
+            let row = at + ran.len() / n_steps;
+            let violation = refuse::by_error(connection, plan, self.request, row, error).await?;
+            if self.facts.has_triggers {
+                let undo = "ROLLBACK TO rowlift_row; RELEASE rowlift_row";
+                if try_execute(connection, undo).await.is_err() {
+                    // RAISE(ROLLBACK): the savepoint went with the transaction.
+                    execute(connection, "ROLLBACK").await.ok();
+                    verdicts.refused.insert(row, violation);
+                    return Ok(Ended::RolledBack);
+                }
+            }
+            if self.may_yet_update(row, &violation) {
+                return Ok(Ended::AsUpdate(row, violation));
+            }
+            verdicts.refused.insert(row, violation);
+            at = row + 1;
+        }
+        Ok(Ended::All)
+    }
+
+    /// Whether a check may only have failed for what the row leaves to the row that is there.
+    fn may_yet_update(&self, row: usize, violation: &RowViolation) -> bool {
+        matches!(self.request.plan.on_conflict, OnConflict::Update { .. })
+            && !self.is_update_only
+            && violation.code == RowErrorCode::CheckViolation
+            && self
+                .request
+                .batch
+                .rows
+                .row(row)
+                .values()
+                .any(|it| it == Value::Unset)
+    }
+
+    fn verdict(&self, ran: &[Ran]) -> Verdict {
+        let mut changed = [0, 0];
+        let mut seen = None;
+        let mut has_looked = false;
+        for (step, ran) in self.statements.steps().zip(ran) {
+            match step {
+                Step::Insert => changed[0] = ran.changed,
+                Step::Update => changed[1] = ran.changed,
+                Step::Look => {
+                    has_looked = true;
+                    seen = ran.first;
+                }
+                Step::Open | Step::Close => {}
+            }
+        }
+        let settled = match self.request.plan.on_conflict {
+            _ if changed[0] > 0 => return Verdict::Fate(Fate::Inserted),
+            OnConflict::Reject => return Verdict::Refused(swallowed()),
+            OnConflict::Skip { .. } => Fate::Skipped,
+            OnConflict::Update { .. } if changed[1] > 0 => return Verdict::Fate(Fate::Updated),
+            OnConflict::Update { .. } => Fate::Unchanged,
+        };
+        match seen {
+            _ if !has_looked => Verdict::Fate(settled),
+            Some(0) => Verdict::Fate(settled),
+            None if self.is_update_only => Verdict::Missing,
+            Some(_) | None => Verdict::Refused(swallowed()),
+        }
+    }
+
+    /// The verdict on a row that finds none to update.
+    fn miss(&self, row: usize, verdicts: &mut Verdicts) {
+        let plan = self.request.plan;
+        let key = self.key.map(MeetingKey::key);
+        let violation = match plan.on_conflict {
+            OnConflict::Update {
+                on_missing: OnMissing::Skip,
+                ..
+            } => return verdicts.decide(row, Fate::Skipped),
+            OnConflict::Update {
+                on_missing: OnMissing::Reject,
+                ..
+            } => refuse::no_match(key),
+            _ => {
+                let column = missing_column(plan, self.request.batch.rows.row(row));
+                refuse::required(plan, column)
+            }
+        };
+        verdicts.refused.insert(row, violation);
+    }
+}
+
+/// A row that the database took without an error and without storing it.
+fn swallowed() -> RowViolation {
+    RowViolation {
+        code: RowErrorCode::Database,
+        constraint: String::new(),
+        column: String::new(),
+        sql_state: String::new(),
+        message: "a trigger of the table left the row out".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
