@@ -258,8 +258,10 @@ impl App {
         set_health(&self.health, ServingStatus::NotServing).await;
         tokio::time::sleep(self.config.lame_duck).await;
         self.sessions.draining.cancel();
-        if !self.tasks.wait(self.config.drain_grace).await {
-            self.sessions.drained.cancel();
+        let all_ended = self.tasks.wait(self.config.drain_grace).await;
+        // Watches are no tasks, and would hold the transport open.
+        self.sessions.drained.cancel();
+        if !all_ended {
             self.tasks.wait(STOP_BOUND).await;
         }
         // Health watchers would hold the transport open.
@@ -322,7 +324,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
         progress_interval: config.progress_interval,
         max_ack_delay: config.max_ack_delay,
         server: config.server_name.clone(),
-        settings_allowed: Vec::new(),
+        settings_allowed: config.settings_allowed.clone(),
     };
     Sessions {
         admission: Admission::new(config.imports_max, config.imports_queue_max),

@@ -50,6 +50,9 @@ pub struct Config {
     pub database_pooled: bool,
     /// The tables that exist for callers; the first entry that matches counts.
     pub tables: Vec<AllowedTable>,
+    /// Settings of the database that a header may set for its import's transactions, such as
+    /// `app.tenant_id`. Default: none.
+    pub settings_allowed: Vec<String>,
     /// Bounds on files and on the decoder's child process.
     pub limits: Limits,
     /// Imports that run at once.
@@ -194,6 +197,15 @@ impl Config {
         }
     }
 
+    /// Allows settings of the database that are not allowed yet.
+    pub fn allow_settings<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            if !self.settings_allowed.iter().any(|allowed| allowed == name) {
+                self.settings_allowed.push(name.to_owned());
+            }
+        }
+    }
+
     fn load_settings(flags: &ServeFlags) -> Result<(Config, Settings), ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is its one home")]
         let (config, set) = Config::resolve(flags, |name| std::env::var_os(name))?;
@@ -238,6 +250,7 @@ impl Default for Config {
             database_url: DatabaseUrl::default(),
             database_pooled: false,
             tables: vec![sample_table()],
+            settings_allowed: Vec::new(),
             limits: Limits::default(),
             imports_max: 16,
             imports_queue_max: 64,

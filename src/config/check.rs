@@ -11,6 +11,8 @@ use crate::config::error::ConfigError;
 const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A smaller message could not hold a header with a mapping of many columns.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
+/// PostgreSQL cuts longer names.
+const SETTING_BYTES_MAX: usize = 63;
 /// tonic buffers a whole message: more would make memory unbounded in practice.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -56,6 +58,7 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
     if config.server_name.is_empty() {
         return refuse("server_name", "must not be empty");
     }
+    settings(config)?;
     tables(config)
 }
 
@@ -105,6 +108,26 @@ fn durations(config: &Config) -> Result<(), ConfigError> {
     }
     if config.progress_interval < PROGRESS_INTERVAL_MIN {
         return refuse("progress_interval", "must be at least 100ms");
+    }
+    Ok(())
+}
+
+/// What PostgreSQL takes as the name of a setting.
+fn settings(config: &Config) -> Result<(), ConfigError> {
+    let is_part = |part: &str| {
+        let mut bytes = part.bytes();
+        bytes
+            .next()
+            .is_some_and(|it| it.is_ascii_alphabetic() || it == b'_')
+            && bytes.all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'$'))
+    };
+    for name in &config.settings_allowed {
+        if name.len() > SETTING_BYTES_MAX || !name.split('.').all(is_part) {
+            return refuse(
+                "settings_allowed",
+                format!("{name:?} is not a name such as app.tenant_id"),
+            );
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use crate::config::error::ConfigError;
 use crate::config::value::{
-    address, boolean, bytes, database_url, duration, log_format, number, put, tables, text,
+    address, boolean, bytes, database_url, duration, log_format, names, number, put, tables, text,
 };
 use crate::config::{Config, ServeFlags};
 
@@ -35,6 +35,9 @@ const KEYS: &[Key] = &[
         put(&mut c.database_pooled, boolean(v))
     }),
     key("tables", |c, v| put(&mut c.tables, tables(v))),
+    key("settings_allowed", |c, v| {
+        put(&mut c.settings_allowed, names(v))
+    }),
     key("imports_max", |c, v| put(&mut c.imports_max, number(v))),
     key("imports_queue_max", |c, v| {
         put(&mut c.imports_queue_max, number(v))

@@ -68,6 +68,7 @@ fn every_section_and_unit_is_understood() {
         batch_bytes_max = 1048576
         idle_timeout = "1m 30s"
         max_ack_delay = "50ms"
+        settings_allowed = ["app.tenant_id", "app.user"]
         log_format = "json"
         [limits]
         csv_bytes_max = "1GiB"
@@ -89,6 +90,7 @@ fn every_section_and_unit_is_understood() {
     assert_eq!(config.batch_bytes_max, 1 << 20);
     assert_eq!(config.idle_timeout, Duration::from_secs(90));
     assert_eq!(config.max_ack_delay, Duration::from_millis(50));
+    assert_eq!(config.settings_allowed, ["app.tenant_id", "app.user"]);
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.limits.csv_bytes_max, 1 << 30);
     assert_eq!(config.limits.columns_max, 200);
@@ -102,6 +104,7 @@ fn every_key_of_the_file_is_reachable_as_a_variable() {
         "",
         &[
             ("ROWLIFT_TABLES", "contacts, crm.leads"),
+            ("ROWLIFT_SETTINGS_ALLOWED", "app.tenant_id, app.user"),
             ("DATABASE_URL", "postgres://h/d"),
         ],
         ServeFlags::default(),
@@ -109,6 +112,7 @@ fn every_key_of_the_file_is_reachable_as_a_variable() {
     .unwrap();
     assert_eq!(config.tables.len(), 2);
     assert_eq!(config.tables[1].name, "crm.leads");
+    assert_eq!(config.settings_allowed, ["app.tenant_id", "app.user"]);
     assert_eq!(config.database_url.expose(), "postgres://h/d");
 }
 
@@ -213,6 +217,18 @@ const REFUSALS: &[Refusal] = &[
         "twice",
     ),
     ("[[tables]]\nnam = \"a\"", &[], "tables", "nam"),
+    (
+        "settings_allowed = [\"app.\"]",
+        &[],
+        "settings_allowed",
+        "app.tenant_id",
+    ),
+    (
+        "settings_allowed = 5",
+        &[],
+        "settings_allowed",
+        "not a number",
+    ),
     (
         "limits = { csv_bytes_max = \"1XB\" }",
         &[],

@@ -114,6 +114,19 @@ pub(super) fn log_format(value: &Value) -> Parsed<LogFormat> {
     }
 }
 
+/// A list of names; from a variable, separated by commas.
+pub(super) fn names(value: &Value) -> Parsed<Vec<String>> {
+    match value {
+        Value::String(names) => Ok(split(names).map(str::to_owned).collect()),
+        Value::Array(names) => names.iter().map(text).collect(),
+        other => Err(format!("a list of names is expected, not {}", kind(other))),
+    }
+}
+
+fn split(names: &str) -> impl Iterator<Item = &str> {
+    names.split(',').map(str::trim).filter(|it| !it.is_empty())
+}
+
 /// `[[tables]]` entries; from a variable, names separated by commas.
 pub(super) fn tables(value: &Value) -> Parsed<Vec<AllowedTable>> {
     let Value::String(names) = value else {
@@ -122,9 +135,7 @@ pub(super) fn tables(value: &Value) -> Parsed<Vec<AllowedTable>> {
             .try_into()
             .map_err(|error: toml::de::Error| error.message().to_owned());
     };
-    let names = names.split(',').map(str::trim);
-    Ok(names
-        .filter(|name| !name.is_empty())
+    Ok(split(names)
         .map(|name| AllowedTable {
             name: name.to_owned(),
             importable: None,
