@@ -6,9 +6,11 @@
 pub mod convert;
 pub mod deadline;
 pub mod header;
+pub mod import_rows;
 pub mod messages;
 pub mod oversized;
 pub mod paging;
 pub mod rows;
 pub mod service;
 pub mod status;
+pub mod watch;

@@ -42,6 +42,8 @@ pub const FEATURES: &[&str] = &[
     "import.disconnect_policy.continue_after_finish",
     "import.settings",
     "import.validate_only",
+    "import_rows",
+    "watch_import",
     "file.compression",
     "file.csv",
 ];
@@ -75,14 +77,6 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
     if header.table.is_empty() {
         return Err(invalid("header.table", "empty"));
     }
-    if header.columns.len() > COLUMNS_MAX {
-        return Err(invalid(
-            "header.columns",
-            format!("more than {COLUMNS_MAX}"),
-        ));
-    }
-    let columns = header.columns.into_iter().enumerate();
-    let columns = columns.map(|(index, column)| column_rule(index, column));
     let interval = duration("header.progress_interval", header.progress_interval)?;
     Ok(ImportSpec {
         import_id: import_id("header.import_id", &header.import_id)?,
@@ -93,7 +87,7 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
         },
         table: header.table,
         source,
-        columns: columns.collect::<Result<_, _>>()?,
+        columns: column_rules("header.columns", header.columns)?,
         unmapped_source: unmapped_source(header.unmapped_source)?,
         write_method: write_method(header.write_method)?,
         rejects: policies::reject_policy(header.error_policy, header.max_rejected_row_count)?,
@@ -106,7 +100,7 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
         },
         max_ack_delay: duration("header.max_ack_delay", header.max_ack_delay)?
             .map(|delay| delay.min(ACK_DELAY_MAX)),
-        labels: labels(header.labels)?,
+        labels: labels("header.labels", header.labels)?,
         conflict: policies::conflict(ConflictFields {
             path: "header.",
             action: header.on_conflict,
@@ -295,21 +289,41 @@ pub fn sha256(path: &str, bytes: &[u8]) -> Result<Option<[u8; 32]>, Failure> {
 }
 
 fn rows_spec(rows: proto::RowSource) -> Result<RowsSpec, Failure> {
-    let n_columns = rows.column_names.len();
-    if n_columns == 0 || n_columns > COLUMNS_MAX {
-        let why = format!("{n_columns} columns, 1 to {COLUMNS_MAX} are possible");
-        return Err(invalid("header.row_source.column_names", why));
-    }
     Ok(RowsSpec {
-        column_names: rows.column_names,
+        column_names: column_names("header.row_source.column_names", rows.column_names)?,
         as_cells: rows.as_cells,
     })
 }
 
+/// Names of the values of each row.
+pub fn column_names(path: &str, names: Vec<String>) -> Result<Vec<String>, Failure> {
+    match names.len() {
+        1..=COLUMNS_MAX => Ok(names),
+        n_columns => {
+            let why = format!("{n_columns} columns, 1 to {COLUMNS_MAX} are possible");
+            Err(invalid(path, why))
+        }
+    }
+}
+
+/// An explicit mapping; `path` is where the request has it.
+pub fn column_rules(
+    path: &str,
+    columns: Vec<proto::ColumnMapping>,
+) -> Result<Vec<ColumnRule>, Failure> {
+    if columns.len() > COLUMNS_MAX {
+        return Err(invalid(path, format!("more than {COLUMNS_MAX}")));
+    }
+    let columns = columns.into_iter().enumerate();
+    columns
+        .map(|(index, column)| column_rule(&format!("{path}[{index}]"), column))
+        .collect()
+}
+
 /// One entry of an explicit mapping.
-pub fn column_rule(index: usize, column: proto::ColumnMapping) -> Result<ColumnRule, Failure> {
+fn column_rule(path: &str, column: proto::ColumnMapping) -> Result<ColumnRule, Failure> {
     use proto::column_mapping::Source;
-    let path = |field: &str| format!("header.columns[{index}].{field}");
+    let path = |field: &str| format!("{path}.{field}");
     let source = match column.source {
         Some(Source::SourceName(name)) => ColumnSource::Name(name),
         Some(Source::SourceIndex(position)) => match u32::try_from(position) {
@@ -373,27 +387,28 @@ fn write_method(wire: i32) -> Result<Option<WriteMethod>, Failure> {
 
 /// Labels within their bounds.
 pub fn labels(
+    path: &str,
     labels: std::collections::BTreeMap<String, String>,
 ) -> Result<std::collections::BTreeMap<String, String>, Failure> {
     if labels.len() > LABELS_MAX {
-        return Err(invalid("header.labels", format!("more than {LABELS_MAX}")));
+        return Err(invalid(path, format!("more than {LABELS_MAX}")));
     }
     for (key, value) in &labels {
         if key.is_empty() || key.len() > 64 || value.len() > 256 {
-            return Err(invalid(
-                "header.labels",
-                "keys have 1 to 64 bytes, values up to 256",
-            ));
+            return Err(invalid(path, "keys have 1 to 64 bytes, values up to 256"));
         }
         if key.contains('\0') || value.contains('\0') {
-            return Err(invalid("header.labels", "U+0000 cannot be stored"));
+            return Err(invalid(path, "U+0000 cannot be stored"));
         }
     }
     Ok(labels)
 }
 
 /// A duration that is not negative.
-fn duration(path: &str, wire: Option<prost_types::Duration>) -> Result<Option<Duration>, Failure> {
+pub fn duration(
+    path: &str,
+    wire: Option<prost_types::Duration>,
+) -> Result<Option<Duration>, Failure> {
     let Some(wire) = wire else { return Ok(None) };
     let (Ok(seconds), Ok(nanos)) = (u64::try_from(wire.seconds), u32::try_from(wire.nanos)) else {
         return Err(invalid(path, "negative"));

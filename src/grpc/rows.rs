@@ -37,6 +37,15 @@ pub fn row_batch(batch: proto::RowBatch, n_columns: usize) -> Result<InboundRows
     })
 }
 
+/// Checks what [`row_batch`] leaves to the pipeline; `path` is where the request has the rows.
+pub fn check_rows(path: &str, rows: &[proto::Row], n_columns: usize) -> Result<(), Failure> {
+    for (index, row) in rows.iter().enumerate() {
+        row_number(path, index, row, 0)?;
+        check_width(path, index, row, n_columns)?;
+    }
+    Ok(())
+}
+
 /// Rows as packed text.
 pub fn packed_rows(packed: proto::PackedRows, n_columns: usize) -> Result<InboundRows, Failure> {
     check_position("packed_rows.position", &packed.position)?;
@@ -68,23 +77,8 @@ fn pack_rows(
     let mut builder = FrameBuilder::new();
     let mut frames = Vec::new();
     for (ordinal, (index, row)) in (first..).zip(rows.iter().enumerate().skip(skip)) {
-        if row.values.len() != n_columns {
-            let why = format!(
-                "{} values, the header names {n_columns} columns",
-                row.values.len()
-            );
-            return Err(invalid(format!("rows.rows[{index}].values"), why));
-        }
-        let row_number = match u64::try_from(row.source_row_number) {
-            Ok(0) => ordinal + 1,
-            Ok(number) => number,
-            Err(_) => {
-                return Err(invalid(
-                    format!("rows.rows[{index}].source_row_number"),
-                    "negative",
-                ));
-            }
-        };
+        check_width("rows.rows", index, row, n_columns)?;
+        let row_number = row_number("rows.rows", index, row, ordinal)?;
         builder.begin_row(ordinal, row_number, &row.source_sheet);
         for value in &row.values {
             builder.push(cell(value));
@@ -94,6 +88,32 @@ fn pack_rows(
     }
     frames.push(builder.take());
     Ok(frames)
+}
+
+fn check_width(
+    path: &str,
+    index: usize,
+    row: &proto::Row,
+    n_columns: usize,
+) -> Result<(), Failure> {
+    if row.values.len() == n_columns {
+        return Ok(());
+    }
+    let n_values = row.values.len();
+    let why = format!("{n_values} values, the header names {n_columns} columns");
+    Err(invalid(format!("{path}[{index}].values"), why))
+}
+
+/// The number under which the caller knows the row.
+fn row_number(path: &str, index: usize, row: &proto::Row, ordinal: u64) -> Result<u64, Failure> {
+    match u64::try_from(row.source_row_number) {
+        Ok(0) => Ok(ordinal + 1),
+        Ok(number) => Ok(number),
+        Err(_) => Err(invalid(
+            format!("{path}[{index}].source_row_number"),
+            "negative",
+        )),
+    }
 }
 
 fn pack_packed(

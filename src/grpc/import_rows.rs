@@ -1,0 +1,227 @@
+//! ImportRows: one small batch of rows in one call, by way of a session like any other.
+//!
+//! In: a request. Out: the result with the rejected rows, or why there is none. The session runs
+//! among the server's tasks and is not cut short by a call that is dropped: the request sent
+//! again tells what became of it. Bounded by the size of a message, the places for imports and
+//! the call's deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::grpc::header::policies::{self, ConflictFields};
+use crate::grpc::header::{column_names, column_rules, labels, number};
+use crate::grpc::service::imports::{named_import, refuse_tenant};
+use crate::grpc::service::rejects::{self, PAGE_BYTES_MAX};
+use crate::grpc::status::invalid;
+use crate::grpc::{convert, rows};
+use crate::mapping::UnmappedSource;
+use crate::model::import::{Failure, Reason};
+use crate::progress::{self, Event, Events, ResultEvent};
+use crate::proto;
+use crate::session::inbound::{Inbound, Totals};
+use crate::session::spec::{
+    CommitMode, Disconnect, ImportSpec, RejectPolicy, RowsSpec, SourceSpec,
+};
+use crate::session::{self, Call, Message, Sessions, ending};
+use crate::shutdown::Tasks;
+use crate::store::OpenMode;
+
+/// Rejected rows that the session tells; the ledger has the others.
+const SAMPLES_MAX: usize = 1000;
+/// A session ends so long before its call's deadline, so that its end can still be told.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+/// Writes the rows, or tells what became of them before.
+pub async fn import_rows(
+    sessions: &Arc<Sessions>,
+    tasks: &Tasks,
+    owner: String,
+    deadline: Option<Instant>,
+    request: proto::ImportRowsRequest,
+) -> Result<proto::ImportRowsResponse, Failure> {
+    let (spec, batch) = import_spec(request)?;
+    let import_id = spec.import_id.clone();
+    let all_or_nothing = spec.rejects == RejectPolicy::AbortTellingAll;
+    let messages = messages(spec, batch)?;
+    let call = Call {
+        ticket: sessions.admission.enter()?,
+        owner: owner.clone(),
+        deadline: deadline.map(session_deadline),
+        // Nobody cancels it: a dropped call leaves its session alone.
+        caller_gone: CancellationToken::new(),
+    };
+    let (outbox, events) = progress::channel(CancellationToken::new());
+    let messages = futures::stream::iter(messages);
+    tasks.spawn(session::run(Arc::clone(sessions), call, messages, outbox));
+    let ended = read(events).await;
+    let refused = |failure: Failure| Err(without_header(failure));
+    let result = match (ended.failure, ended.result) {
+        (None, Some(result)) => result,
+        // With its reasons told, a bad row is an answer.
+        (Some(failure), Some(result))
+            if all_or_nothing && failure.reason == Reason::RowRejected =>
+        {
+            result
+        }
+        (Some(failure), _) => return refused(failure),
+        (None, None) => {
+            return Err(ending::internal(&import_id, "ended with OK and no result"));
+        }
+    };
+    let n_rejected = result.outcome.stats.rows.rejected;
+    let mut rejected_rows = ended.rejected_rows;
+    if n_rejected > rejected_rows.len() as u64 {
+        let store = &*sessions.store;
+        match rejects::page(store, &owner, &import_id, None, None, u32::MAX).await {
+            Ok(page) if page.rows.len() >= rejected_rows.len() => rejected_rows = page.rows,
+            Ok(_) => {}
+            // The result is what counts; the list of rejected rows can be asked for again.
+            Err(failure) => tracing::warn!(
+                import.id = import_id,
+                error = failure.message,
+                "rejected rows could not be read"
+            ),
+        }
+    }
+    Ok(proto::ImportRowsResponse {
+        result: Some(convert::result(&result.import_id, &result.outcome)),
+        replayed: ended.replayed,
+        rejected_rows,
+    })
+}
+
+/// What a session's events come to.
+#[derive(Debug, Default)]
+struct Ended {
+    replayed: bool,
+    /// By ordinal, as many as fit into a message.
+    rejected_rows: Vec<proto::RejectedRow>,
+    result: Option<Box<ResultEvent>>,
+    failure: Option<Failure>,
+}
+
+async fn read(mut events: Events) -> Ended {
+    let mut ended = Ended::default();
+    let mut n_bytes = 0;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Accepted(accepted)) => ended.replayed = accepted.replayed,
+            Ok(Event::Rejected(row)) => {
+                let row = convert::rejected_row(*row);
+                n_bytes += row.encoded_len();
+                if n_bytes <= PAGE_BYTES_MAX {
+                    ended.rejected_rows.push(row);
+                }
+            }
+            Ok(Event::Result(result)) => ended.result = Some(result),
+            Ok(Event::Ack(_) | Event::Progress(_) | Event::Draining(_)) => {}
+            Err(failure) => ended.failure = Some(failure),
+        }
+    }
+    ended.rejected_rows.sort_by_key(|row| row.offset);
+    ended
+}
+
+/// What the request asks for, and its rows.
+fn import_spec(
+    request: proto::ImportRowsRequest,
+) -> Result<(ImportSpec, proto::RowBatch), Failure> {
+    refuse_tenant(&request.tenant)?;
+    let import_id = named_import(&request.import_id)?;
+    if request.table.is_empty() {
+        return Err(invalid("table", "empty"));
+    }
+    let column_names = column_names("column_names", request.column_names)?;
+    rows::check_rows("rows", &request.rows, column_names.len())?;
+    let (rejects, commit_mode) =
+        match number::<proto::ErrorPolicy>("error_policy", request.error_policy)? {
+            // All or nothing, however many batches the rows make.
+            proto::ErrorPolicy::Unspecified | proto::ErrorPolicy::Abort => {
+                (RejectPolicy::AbortTellingAll, CommitMode::Atomic)
+            }
+            proto::ErrorPolicy::SkipRow => (RejectPolicy::SkipDefault, CommitMode::PerBatch),
+        };
+    let spec = ImportSpec {
+        import_id,
+        mode: OpenMode::Repeat,
+        table: request.table,
+        source: SourceSpec::Rows(RowsSpec {
+            column_names,
+            as_cells: false,
+        }),
+        columns: column_rules("columns", request.columns)?,
+        unmapped_source: UnmappedSource::Fail,
+        write_method: None,
+        rejects,
+        progress_interval: None,
+        rejected_samples: SAMPLES_MAX,
+        max_ack_delay: None,
+        labels: labels("labels", request.labels)?,
+        conflict: policies::conflict(ConflictFields {
+            path: "",
+            action: request.on_conflict,
+            columns: request.conflict_columns,
+            key: request.conflict_key,
+            missing: request.on_missing,
+        })?,
+        commit_mode,
+        validate_only: request.validate_only,
+        disconnect: Disconnect::Suspend,
+        settings: policies::settings("settings", request.settings)?,
+    };
+    let batch = proto::RowBatch {
+        // An import that goes on has decided some of them: they are told apart by their ordinals.
+        offset: Some(0),
+        rows: request.rows,
+        ..proto::RowBatch::default()
+    };
+    Ok((spec, batch))
+}
+
+/// The call that a caller of Import would make of them.
+fn messages(
+    spec: ImportSpec,
+    batch: proto::RowBatch,
+) -> Result<[Result<Message, Failure>; 3], Failure> {
+    let n_columns = match &spec.source {
+        SourceSpec::Rows(rows) => rows.column_names.len(),
+        SourceSpec::File(_) => 0,
+    };
+    let totals = Totals {
+        rows: Some(batch.rows.len() as u64),
+        ..Totals::default()
+    };
+    let rows = rows::row_batch(batch, n_columns)?;
+    Ok([
+        Ok(Message::Header(Box::new(spec))),
+        Ok(Message::Inbound(Inbound::Rows(rows))),
+        Ok(Message::Inbound(Inbound::Finish(totals))),
+    ])
+}
+
+/// A little before the call's own, and never more than a quarter of what is left.
+fn session_deadline(deadline: Instant) -> Instant {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let head_start = HEAD_START.min(left / 4);
+    deadline.checked_sub(head_start).unwrap_or(deadline)
+}
+
+/// The session names fields of a header; this request has them one level higher.
+fn without_header(mut failure: Failure) -> Failure {
+    for (path, _) in &mut failure.fields {
+        let own = path
+            .strip_prefix("header.row_source.")
+            .or_else(|| path.strip_prefix("header."));
+        if let Some(own) = own {
+            *path = own.to_owned();
+        }
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! WatchImport: the state of an import now and after every change, from the ledger alone.
+//!
+//! In: an import's id. Out: its record whenever it has changed, and at least every
+//! [`UNCHANGED_MAX`], until its state is terminal. Any server answers, whichever runs the import:
+//! the ledger is asked once in `min_interval`, [`INTERVAL_MIN`] at least. Bounded by
+//! [`WATCHES_MAX`]; whoever drops the stream stops the asking.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::grpc::header::duration;
+use crate::grpc::service::imports::{named_import, refuse_tenant, unknown_import};
+use crate::model::import::{Failure, ImportRecord, Reason};
+use crate::proto;
+use crate::session::admission::overloaded;
+use crate::session::{Sessions, ending};
+use crate::store::StoreError;
+
+/// Watches of this server at once: each asks the ledger twice a second.
+pub const WATCHES_MAX: usize = 256;
+/// The shortest time between two questions to the ledger.
+const INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// A state that does not change is told again after this time: proxies cut silent streams.
+const UNCHANGED_MAX: Duration = Duration::from_secs(15);
+/// How long a ledger that does not answer is asked again before the watch ends.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Begins a watch with the state that the ledger has now.
+pub async fn begin(
+    sessions: &Sessions,
+    places: &Arc<Semaphore>,
+    owner: String,
+    deadline: Option<std::time::Instant>,
+    request: &proto::WatchImportRequest,
+) -> Result<impl Stream<Item = Result<ImportRecord, Failure>> + Send + use<>, Failure> {
+    refuse_tenant(&request.tenant)?;
+    let id = named_import(&request.import_id)?;
+    let interval = duration("min_interval", request.min_interval)?.unwrap_or_default();
+    if sessions.drained.is_cancelled() {
+        return Err(draining());
+    }
+    let place = Arc::clone(places)
+        .try_acquire_owned()
+        .map_err(|_| overloaded("every place for a watch is taken, try again later"))?;
+    let store = Arc::clone(&sessions.store);
+    let asked = id.clone();
+    let ask = move || {
+        let (store, owner, id) = (Arc::clone(&store), owner.clone(), asked.clone());
+        async move { store.import(&owner, &id).await }
+    };
+    let mut watch = Watch {
+        ask,
+        id,
+        pace: Pace {
+            interval: interval.clamp(INTERVAL_MIN, UNCHANGED_MAX),
+            ..Pace::DEFAULT
+        },
+        deadline: deadline.map(Instant::from_std),
+        drained: sessions.drained.clone(),
+        _place: place,
+    };
+    let first = watch.look().await?;
+    Ok(follow(watch, first))
+}
+
+/// One import that is watched.
+struct Watch<A> {
+    /// Asks the ledger.
+    ask: A,
+    id: String,
+    pace: Pace,
+    deadline: Option<Instant>,
+    /// The server stops.
+    drained: CancellationToken,
+    /// Given back with the stream.
+    _place: OwnedSemaphorePermit,
+}
+
+/// How often a watch asks and tells.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Between two questions.
+    interval: Duration,
+    /// After a question without an answer.
+    retry: Duration,
+    /// See [`UNCHANGED_MAX`].
+    unchanged_max: Duration,
+    /// See [`SILENCE_MAX`].
+    silence_max: Duration,
+}
+
+impl Pace {
+    const DEFAULT: Pace = Pace {
+        interval: INTERVAL_MIN,
+        retry: INTERVAL_MIN,
+        unchanged_max: UNCHANGED_MAX,
+        silence_max: SILENCE_MAX,
+    };
+}
+
+/// Where a watch stands.
+enum Position {
+    /// This is to be told first.
+    Begin(Box<ImportRecord>),
+    /// This was told last, then.
+    Told(Box<ImportRecord>, Instant),
+    /// Nothing follows.
+    Ended,
+}
+
+/// `first`, then every change until a terminal state, or why the watch ends before.
+fn follow<A, F>(
+    watch: Watch<A>,
+    first: ImportRecord,
+) -> impl Stream<Item = Result<ImportRecord, Failure>> + Send
+where
+    A: FnMut() -> F + Send,
+    F: Future<Output = Result<Option<ImportRecord>, StoreError>> + Send,
+{
+    let begin = (watch, Position::Begin(Box::new(first)));
+    futures::stream::unfold(begin, |(mut watch, position)| async move {
+        let record = match position {
+            Position::Begin(first) => *first,
+            Position::Told(told, _) if told.state.is_terminal() => return None,
+            Position::Told(told, at) => match watch.change(&told, at).await {
+                Ok(record) => record,
+                Err(failure) => return Some((Err(failure), (watch, Position::Ended))),
+            },
+            Position::Ended => return None,
+        };
+        let told = Position::Told(Box::new(record.clone()), Instant::now());
+        Some((Ok(record), (watch, told)))
+    })
+}
+
+impl<A, F> Watch<A>
+where
+    A: FnMut() -> F + Send,
+    F: Future<Output = Result<Option<ImportRecord>, StoreError>> + Send,
+{
+    /// Waits for another state than `told`, or until that one is to be told again.
+    async fn change(
+        &mut self,
+        told: &ImportRecord,
+        told_at: Instant,
+    ) -> Result<ImportRecord, Failure> {
+        let drained = self.drained.clone();
+        let deadline = self.deadline;
+        let looking = async {
+            loop {
+                tokio::time::sleep(self.pace.interval).await;
+                let now = self.look().await?;
+                if is_change(told, &now) || told_at.elapsed() >= self.pace.unchanged_max {
+                    return Ok(now);
+                }
+            }
+        };
+        tokio::select! {
+            // Nothing is lost: the ledger keeps what was not read.
+            biased;
+            () = drained.cancelled() => Err(draining()),
+            () = sleep_until(deadline) => Err(Failure::new(
+                Reason::Deadline,
+                "the call's deadline passed, which says nothing about the import; watch again",
+            )),
+            now = looking => now,
+        }
+    }
+
+    /// What the ledger has now. One that does not answer is asked again for a while.
+    async fn look(&mut self) -> Result<ImportRecord, Failure> {
+        let begun = Instant::now();
+        loop {
+            let error = match (self.ask)().await {
+                Ok(Some(record)) => return Ok(record),
+                Ok(None) => return Err(unknown_import(&self.id)),
+                // The store's own bound: this question has no deadline.
+                Err(StoreError::Deadline) => StoreError::Transient {
+                    sql_state: "57014".to_owned(),
+                    message: "the ledger did not answer in time".to_owned(),
+                },
+                Err(error) => error,
+            };
+            let may_pass = matches!(error, StoreError::Transient { .. });
+            if !may_pass || begun.elapsed() >= self.pace.silence_max {
+                return Err(ending::failure_of(error));
+            }
+            tokio::time::sleep(self.pace.retry).await;
+        }
+    }
+}
+
+/// Whether there is news. That a session grows older is none.
+fn is_change(told: &ImportRecord, now: &ImportRecord) -> bool {
+    let mut same_age = now.clone();
+    same_age.stats.elapsed_ms = told.stats.elapsed_ms;
+    same_age != *told
+}
+
+fn draining() -> Failure {
+    Failure::new(
+        Reason::Draining,
+        "the server is stopping, which says nothing about the import; watch through another one",
+    )
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;
