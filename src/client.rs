@@ -7,6 +7,7 @@
 //! returned. In memory are at most two chunks and what the windows hold. Dropping a call ends its
 //! upload without a finish and resets it: the server suspends the import.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::client::error::ClientError;
+use crate::client::resume::Retries;
 use crate::client::upload::{Part, Upload};
 use crate::proto::import_request::Payload;
 use crate::proto::import_response::Event;
@@ -31,6 +33,7 @@ mod calls;
 pub mod error;
 pub mod json;
 pub mod messages;
+pub mod resume;
 mod upload;
 
 /// How long a connection may take to come about.
@@ -57,6 +60,8 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Bytes of a file in one message; at least 1.
     pub chunk_bytes: usize,
+    /// [`ImportClient::import_path_resuming`]: further tries.
+    pub retries: Retries,
 }
 
 /// An import that ended with OK.
@@ -73,6 +78,7 @@ impl Default for CallOptions {
         CallOptions {
             timeout: None,
             chunk_bytes: CHUNK_BYTES,
+            retries: Retries::default(),
         }
     }
 }
@@ -125,14 +131,7 @@ impl ImportClient {
         options: &CallOptions,
         on_event: impl FnMut(&Event) + Send,
     ) -> Result<FinishedImport, ClientError> {
-        let (file, n_bytes) = open(path)?;
-        if let Some(import_header::Source::File(source)) = &mut header.source {
-            source.total_bytes = n_bytes;
-            // An id that is used again may be of another file: the server compares at once.
-            if !header.import_id.is_empty() && source.sha256.is_empty() && n_bytes.is_some() {
-                source.sha256 = sha256_of(path).await?;
-            }
-        }
+        let (file, _) = open_for(&mut header, path).await?;
         self.import_file(header, file, options, on_event).await
     }
 
@@ -278,9 +277,9 @@ async fn within<T>(options: &CallOptions, call: impl Future<Output = T>) -> Opti
         .ok()
 }
 
-fn open(path: &Path) -> Result<(std::fs::File, Option<i64>), ClientError> {
+fn open(path: &Path) -> Result<(File, Option<i64>), ClientError> {
     let open = || {
-        let file = std::fs::File::open(path)?;
+        let file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(std::io::ErrorKind::IsADirectory.into());
@@ -295,12 +294,26 @@ fn open(path: &Path) -> Result<(std::fs::File, Option<i64>), ClientError> {
     })
 }
 
+/// Opens the file that `header` is of, and fills in what the header can say of it. Also whether the
+/// file can be read again: a pipe cannot.
+async fn open_for(header: &mut ImportHeader, path: &Path) -> Result<(File, bool), ClientError> {
+    let (file, n_bytes) = open(path)?;
+    if let Some(import_header::Source::File(source)) = &mut header.source {
+        source.total_bytes = n_bytes;
+        // An id that is used again may be of another file: the server compares at once.
+        if !header.import_id.is_empty() && source.sha256.is_empty() && n_bytes.is_some() {
+            source.sha256 = sha256_of(path).await?;
+        }
+    }
+    Ok((file, n_bytes.is_some()))
+}
+
 /// SHA-256 of a file, read on a blocking thread.
 async fn sha256_of(path: &Path) -> Result<Vec<u8>, ClientError> {
     let read = path.to_owned();
     let hash = move || -> std::io::Result<Vec<u8>> {
         let mut hasher = Sha256::new();
-        let mut file = std::fs::File::open(read)?;
+        let mut file = File::open(read)?;
         let mut piece = vec![0; CHUNK_BYTES];
         loop {
             match file.read(&mut piece)? {

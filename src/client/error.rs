@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -104,6 +105,29 @@ impl ClientError {
             lines.push(format!("try again in {delay:?}"));
         }
         lines
+    }
+
+    /// Whether the same call may succeed a little later: the connection was lost, or the server
+    /// says so.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Connect { .. } => true,
+            ClientError::Status { status, .. } => {
+                // What has a cause was made here, from the transport's error.
+                status.code() == Code::Unavailable || status.source().is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the server wants to be left alone.
+    pub fn retry_delay(&self) -> Duration {
+        let ClientError::Status { status, .. } = self else {
+            return Duration::ZERO;
+        };
+        let details = status.get_error_details();
+        let delay = details.retry_info().and_then(|info| info.retry_delay);
+        delay.unwrap_or_default()
     }
 
     /// The failure as a result, for machines: the server's own where it sent one, else one with

@@ -24,12 +24,12 @@ use crate::proto::{
 };
 use crate::shutdown::Tasks;
 
-type Requests = Streaming<ImportRequest>;
-type Events = mpsc::Sender<Result<ImportResponse, Status>>;
+pub(super) type Requests = Streaming<ImportRequest>;
+pub(super) type Events = mpsc::Sender<Result<ImportResponse, Status>>;
 
 /// What a scripted server does with one call.
 #[tonic::async_trait]
-trait Script: Send + Sync + 'static {
+pub(super) trait Script: Send + Sync + 'static {
     async fn play(&self, requests: Requests, events: Events);
 }
 
@@ -91,7 +91,7 @@ impl<S: Script> ImportService for Scripted<S> {
     }
 }
 
-async fn connect_to(script: impl Script) -> ImportClient {
+pub(super) async fn connect_to(script: impl Script) -> ImportClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let tasks = Tasks::new();
@@ -110,7 +110,7 @@ async fn connect_to(script: impl Script) -> ImportClient {
     clippy::unnecessary_wraps,
     reason = "what a stream of responses is made of"
 )]
-fn event(event: Event) -> Result<ImportResponse, Status> {
+pub(super) fn event(event: Event) -> Result<ImportResponse, Status> {
     Ok(ImportResponse { event: Some(event) })
 }
 
