@@ -36,7 +36,7 @@ pub(super) enum Command {
     Watch(WatchArgs),
     /// Show an import's rejected rows, or write them to a file to fix and send again
     Rejects(RejectsArgs),
-    /// Stop an import
+    /// Stop an import, running or suspended
     Cancel(CancelArgs),
     /// Bring the database's ledger to this version
     Migrate(MigrateArgs),
@@ -69,7 +69,7 @@ pub(super) struct ImportArgs {
     /// Id of the import: the same id again is the same import
     #[arg(long, value_name = "ID")]
     pub(super) import_id: Option<String>,
-    /// Continue --import-id where it was interrupted
+    /// Continue --import-id where it was interrupted, or start it
     #[arg(long, requires = "import_id")]
     pub(super) resume: bool,
     /// How rows reach the table [default: the fastest that the database has]
@@ -78,9 +78,15 @@ pub(super) struct ImportArgs {
     /// What a row does whose key is in the table already [default: reject]
     #[arg(long, value_enum, value_name = "ACTION")]
     pub(super) on_conflict: Option<OnConflict>,
-    /// Columns of the key for skip and update
+    /// Columns of the unique key for skip and update [default: the only one that is mapped]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub(super) key: Vec<String>,
+    /// Name of the unique key, for one that is partial or over expressions
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    pub(super) conflict_key: Option<String>,
+    /// What a row does under update whose key is not in the table [default: insert]
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub(super) on_missing: Option<OnMissing>,
     /// What a bad row does to the import [default: skip]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(super) on_error: Option<OnError>,
@@ -91,9 +97,15 @@ pub(super) struct ImportArgs {
     /// All rows in one transaction, or none
     #[arg(long)]
     pub(super) atomic: bool,
-    /// Everything but the commit
+    /// Everything but the commit: nothing stays in the table
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Once the file has arrived, let the server go on although this command is gone
+    #[arg(long = "continue")]
+    pub(super) continues: bool,
+    /// Setting of the database for the import's transactions, one that the server allows
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(super) set: Vec<(String, String)>,
     /// Leave out columns of the file that match no column of the table
     #[arg(long)]
     pub(super) ignore_unmapped: bool,
@@ -243,6 +255,13 @@ pub(super) enum OnConflict {
     Reject,
     Skip,
     Update,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnMissing {
+    Insert,
+    Reject,
+    Skip,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,7 +10,9 @@ use crate::cli::import::summary::Summary;
 use crate::cli::import::view::View;
 use crate::cli::server::{self, Server};
 use crate::cli::terminal::Terminal;
-use crate::client::error::{ClientError, local_failure};
+use crate::cli::text;
+use crate::client::error::{ClientError, local_failure, with_causes};
+use crate::client::resume::{Notice, Retries, Retry};
 use crate::client::{CallOptions, ImportClient, json};
 use crate::proto::import_response::Event;
 use crate::proto::{ImportResult, RejectedRow, State};
@@ -36,7 +38,8 @@ pub(super) async fn import(args: &ImportArgs, terminal: &mut Terminal) -> Result
     } else {
         View::json()
     };
-    let mut server = match Server::connect(&args.server, &[&args.table]).await {
+    let settings: Vec<&str> = args.set.iter().map(|(name, _)| name.as_str()).collect();
+    let mut server = match Server::connect_for(&args.server, &[&args.table], &settings).await {
         Ok(server) => server,
         Err(error) => return finish_badly(args, terminal, &view, error),
     };
@@ -60,6 +63,8 @@ struct Ended {
     error: Option<ClientError>,
     /// The import had ended before: nothing was written now.
     replayed: bool,
+    /// Rows that sessions before the last one had decided.
+    resumed_from: Option<i64>,
 }
 
 async fn call(
@@ -70,16 +75,23 @@ async fn call(
 ) -> Result<Ended, CliError> {
     let options = CallOptions {
         timeout: args.timeout,
+        retries: retries(args),
         ..CallOptions::default()
     };
     let header = header::of(args, view.progress_interval());
     let mut replayed = false;
+    let mut resumed_from = None;
     let imported = client
-        .import_path(header, &args.file, &options, |event| {
-            if let Event::Accepted(accepted) = event {
-                replayed = accepted.replayed;
+        .import_path_resuming(header, &args.file, &options, |notice| match notice {
+            Notice::Event(event) => {
+                if let Event::Accepted(accepted) = event {
+                    replayed = accepted.replayed;
+                    let resumed = accepted.resumed && !replayed;
+                    resumed_from = resumed.then_some(accepted.committed_offset);
+                }
+                view.show(event, terminal);
             }
-            view.show(event, terminal);
+            Notice::Retry(retry) => view.remark(&lost(&retry), terminal),
         })
         .await;
     let (result, error) = match imported {
@@ -118,7 +130,33 @@ async fn call(
         rejected_rows,
         error,
         replayed,
+        resumed_from,
     })
+}
+
+/// A service inside this process is not lost: what it refuses it would refuse again.
+fn retries(args: &ImportArgs) -> Retries {
+    let defaults = Retries::default();
+    Retries {
+        max: if args.server.addr.is_some() {
+            defaults.max
+        } else {
+            0
+        },
+        ..defaults
+    }
+}
+
+/// `cannot go on (...); import a-1 is taken up again in 1.2 s, try 1 of 8`.
+fn lost(retry: &Retry<'_>) -> String {
+    format!(
+        "cannot go on ({}); import {} is taken up again in {}, try {} of {}",
+        with_causes(retry.error),
+        retry.import_id,
+        text::seconds(retry.pause.as_secs_f64()),
+        retry.number,
+        retry.max
+    )
 }
 
 fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<Exit, CliError> {
@@ -138,6 +176,7 @@ fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<E
         flags: &server::flags(&args.server),
         result: &ended.result,
         rejected_rows: &ended.rejected_rows,
+        resumed_from: ended.resumed_from,
     };
     summary.print(terminal)?;
     let exit = Exit::of_result(&ended.result);

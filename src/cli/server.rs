@@ -28,6 +28,15 @@ pub(super) struct Server {
 impl Server {
     /// Connects; starts the service if there is no `--addr`, with `tables` allowed.
     pub(super) async fn connect(args: &ServerArgs, tables: &[&str]) -> Result<Server, CliError> {
+        Server::connect_for(args, tables, &[]).await
+    }
+
+    /// The same with these settings of the database allowed too.
+    pub(super) async fn connect_for(
+        args: &ServerArgs,
+        tables: &[&str],
+        settings: &[&str],
+    ) -> Result<Server, CliError> {
         let signals = Signals::catch().map_err(|source| CliError::Signals { source })?;
         if let Some(addr) = &args.addr {
             telemetry::init(LOG, crate::config::LogFormat::Text)?;
@@ -43,7 +52,9 @@ impl Server {
             config: args.config.clone(),
             ..ServeFlags::default()
         };
-        let config = Config::load_in_process(&flags, tables)?;
+        let mut config = Config::load_in_process(&flags, tables)?;
+        // Whoever starts the service could set them in the database as well.
+        config.allow_settings(settings.iter().copied());
         telemetry::init(&config.log, config.log_format)?;
         let local = LocalService::start(config).await?;
         let client = ImportClient::connect(&local.addr().to_string()).await?;

@@ -50,6 +50,8 @@ fn the_fixed_command_line_is_understood() {
         "import f --table t --method copy --on-conflict reject --key a,b --on-error skip",
         "import f --table t --max-rejected 5 --atomic --dry-run --timeout 30s --json",
         "import f --table t --max-rejected -1",
+        "import f --table t --on-conflict update --conflict-key k --on-missing skip",
+        "import f --table t --set app.tenant_id=7 --continue",
         "inspect f",
         "inspect f --table t",
         "tables",
@@ -102,6 +104,9 @@ fn wrong_usage_exits_with_64_and_help_with_0() {
         ("import f --table t --timeout soon", 64),
         ("import f --table t --timeout 0s", 64),
         ("import f --table t --resume", 64),
+        ("import f --table t --key a --conflict-key k", 64),
+        ("import f --table t --on-missing fail", 64),
+        ("import f --table t --set novalue", 64),
         (
             "import f --table t --addr h:1 --database-url sqlite://x",
             64,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::cli::args::{ImportArgs, Method, OnConflict, OnError, Order, SourceArgs};
+use crate::cli::args::{ImportArgs, Method, OnConflict, OnError, OnMissing, Order, SourceArgs};
 use crate::client::messages;
 use crate::proto::{
-    CommitMode, ConflictAction, CsvOptions, DateOrder, ErrorPolicy, FileSource, ImportHeader,
-    UnmappedSource, WriteMethod, import_header,
+    CommitMode, ConflictAction, CsvOptions, DateOrder, DisconnectPolicy, ErrorPolicy, FileSource,
+    ImportHeader, MissingAction, UnmappedSource, WriteMethod, import_header,
 };
 
 /// The header that `args` ask for.
@@ -24,6 +24,8 @@ pub(super) fn of(args: &ImportArgs, progress_interval: Duration) -> ImportHeader
         write_method: write_method(args.method).into(),
         on_conflict: conflict_action(args.on_conflict).into(),
         conflict_columns: args.key.iter().map(|name| name.trim().to_owned()).collect(),
+        conflict_key: args.conflict_key.clone().unwrap_or_default(),
+        on_missing: missing_action(args.on_missing).into(),
         error_policy: error_policy(args.on_error).into(),
         max_rejected_row_count: args.max_rejected,
         commit_mode: if args.atomic {
@@ -38,6 +40,12 @@ pub(super) fn of(args: &ImportArgs, progress_interval: Duration) -> ImportHeader
         } else {
             UnmappedSource::Unspecified.into()
         },
+        disconnect_policy: if args.continues {
+            DisconnectPolicy::ContinueAfterFinish.into()
+        } else {
+            DisconnectPolicy::Unspecified.into()
+        },
+        settings: args.set.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
         ..ImportHeader::default()
     }
@@ -89,6 +97,15 @@ fn conflict_action(action: Option<OnConflict>) -> ConflictAction {
         Some(OnConflict::Reject) => ConflictAction::Reject,
         Some(OnConflict::Skip) => ConflictAction::Skip,
         Some(OnConflict::Update) => ConflictAction::Update,
+    }
+}
+
+fn missing_action(action: Option<OnMissing>) -> MissingAction {
+    match action {
+        None => MissingAction::Unspecified,
+        Some(OnMissing::Insert) => MissingAction::Insert,
+        Some(OnMissing::Reject) => MissingAction::Reject,
+        Some(OnMissing::Skip) => MissingAction::Skip,
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Summary<'a> {
     pub(super) result: &'a ImportResult,
     /// The first ones, in source order.
     pub(super) rejected_rows: &'a [RejectedRow],
+    /// Rows that sessions before the last one had decided.
+    pub(super) resumed_from: Option<i64>,
 }
 
 impl Summary<'_> {
@@ -33,6 +35,10 @@ impl Summary<'_> {
         terminal.line(format!("  {}", equation(&stats)))?;
         terminal.line(format!("  {}", pace(result, &stats)))?;
         terminal.line(format!("  import {}", result.import_id))?;
+        if let Some(n_rows) = self.resumed_from {
+            let before = text::rows(n_rows);
+            terminal.line(format!("  went on after {before} that were decided before"))?;
+        }
         if !result.duplicate_of_import_id.is_empty() {
             terminal.line(format!(
                 "  the same file was imported before, as {}",
@@ -114,14 +120,22 @@ fn short_code(code: &str) -> &str {
 }
 
 fn verdict(result: &ImportResult, n_rejected: i64) -> &'static str {
-    match (result.state(), result.validate_only, n_rejected) {
-        (State::Succeeded, false, 0) => "all rows are in",
-        (State::Succeeded, false, _) => "finished, with rejected rows",
-        (State::Succeeded, true, 0) => "all rows would be in (dry run, nothing was kept)",
-        (State::Succeeded, true, _) => "would finish, with rejected rows (dry run)",
-        (State::Failed, _, _) => "failed",
-        (State::Cancelled, _, _) => "cancelled",
-        (State::Suspended, _, _) => "suspended",
+    if result.validate_only {
+        return match (result.state(), n_rejected) {
+            (State::Succeeded, 0) => "all rows would be in (dry run, nothing was kept)",
+            (State::Succeeded, _) => "would finish, with rejected rows (dry run, nothing was kept)",
+            (State::Failed, _) => "would fail (dry run, nothing was kept)",
+            (State::Cancelled, _) => "dry run cancelled",
+            (State::Suspended, _) => "dry run suspended",
+            _ => "dry run did not end",
+        };
+    }
+    match (result.state(), n_rejected) {
+        (State::Succeeded, 0) => "all rows are in",
+        (State::Succeeded, _) => "finished, with rejected rows",
+        (State::Failed, _) => "failed",
+        (State::Cancelled, _) => "cancelled",
+        (State::Suspended, _) => "suspended",
         _ => "did not end",
     }
 }

@@ -86,6 +86,14 @@ impl View {
         }
     }
 
+    /// Says something beside the progress.
+    pub(super) fn remark(&self, remark: &str, terminal: &mut Terminal) {
+        match &self.style {
+            Style::Bar(bar) => bar.suspend(|| terminal.note(remark)),
+            Style::Lines | Style::Json => terminal.note(remark),
+        }
+    }
+
     /// Shows one event. That output fails does not stop an import.
     pub(super) fn show(&mut self, event: &Event, terminal: &mut Terminal) {
         match event {
@@ -110,10 +118,9 @@ impl View {
             }
             (Style::Bar(bar), Event::Progress(progress)) => move_bar(bar, progress),
             (Style::Lines, Event::Progress(progress)) => terminal.note(describe(progress)),
-            (Style::Bar(bar), Event::Draining(_)) => {
-                bar.suspend(|| terminal.note("the server is stopping"));
+            (Style::Bar(_) | Style::Lines, Event::Draining(_)) => {
+                self.remark("the server is stopping", terminal);
             }
-            (Style::Lines, Event::Draining(_)) => terminal.note("the server is stopping"),
             _ => {}
         }
     }

@@ -4,8 +4,8 @@ use super::of;
 use crate::cli::args::Command;
 use crate::cli::tests::parse;
 use crate::proto::{
-    CommitMode, ConflictAction, ErrorPolicy, ImportHeader, UnmappedSource, WriteMethod,
-    import_header,
+    CommitMode, ConflictAction, DisconnectPolicy, ErrorPolicy, ImportHeader, MissingAction,
+    UnmappedSource, WriteMethod, import_header,
 };
 
 fn header(line: &str) -> ImportHeader {
@@ -72,4 +72,34 @@ fn every_option_reaches_the_header() {
         ("\t", "windows-1252")
     );
     assert_eq!(csv.null_tokens, ["NA"]);
+}
+
+#[test]
+fn an_update_names_its_key_and_what_missing_rows_do() {
+    let by_columns = header("import f --table t --on-conflict update --key email,city");
+    assert_eq!(by_columns.on_conflict(), ConflictAction::Update);
+    assert_eq!(by_columns.conflict_columns, ["email", "city"]);
+    assert_eq!(by_columns.on_missing(), MissingAction::Unspecified);
+    let line = "import f --table t --on-conflict update --conflict-key t_lower_idx";
+    assert_eq!(header(line).conflict_key, "t_lower_idx");
+    assert_eq!(header(line).conflict_columns, [""; 0]);
+    for (word, action) in [
+        ("insert", MissingAction::Insert),
+        ("reject", MissingAction::Reject),
+        ("skip", MissingAction::Skip),
+    ] {
+        let header = header(&format!("{line} --on-missing {word}"));
+        assert_eq!(header.on_missing(), action);
+    }
+}
+
+#[test]
+fn settings_and_the_lost_caller_reach_the_header() {
+    let header = header("import f --table t --continue --set app.tenant_id=7 --set app.user=a=b");
+    assert_eq!(
+        header.disconnect_policy(),
+        DisconnectPolicy::ContinueAfterFinish
+    );
+    assert_eq!(header.settings["app.tenant_id"], "7");
+    assert_eq!(header.settings["app.user"], "a=b");
 }

@@ -51,6 +51,7 @@ fn print(result: &ImportResult, rejected_rows: &[RejectedRow]) -> String {
         flags: " --addr h:1",
         result,
         rejected_rows,
+        resumed_from: (result.committed_offset == 7).then_some(7),
     };
     summary.print(&mut terminal).unwrap();
     output.text()
@@ -100,6 +101,51 @@ fn a_clean_import_is_told_in_four_lines() {
         told.starts_with("'my file.xlsx' into businesses: all rows are in\n"),
         "{told}"
     );
+}
+
+#[test]
+fn what_was_updated_and_where_it_went_on_is_told() {
+    let result = ImportResult {
+        state: State::Succeeded.into(),
+        committed_offset: 7,
+        stats: Some(ImportStats {
+            received_row_count: 9,
+            updated_row_count: 5,
+            unchanged_row_count: 3,
+            skipped_row_count: 1,
+            ..ImportStats::default()
+        }),
+        ..ImportResult::default()
+    };
+    let told = print(&result, &[]);
+    assert!(
+        told.contains("  9 rows = 5 updated + 3 unchanged + 1 skipped\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("  went on after 7 rows that were decided before\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_dry_run_is_told_as_one_however_it_ends() {
+    for state in [
+        State::Succeeded,
+        State::Failed,
+        State::Cancelled,
+        State::Suspended,
+    ] {
+        let result = ImportResult {
+            state: state.into(),
+            stats: Some(stats()),
+            validate_only: true,
+            ..ImportResult::default()
+        };
+        let told = print(&result, &[]);
+        let first = told.lines().next().unwrap();
+        assert!(first.contains("dry run"), "{state:?}: {first}");
+    }
 }
 
 #[test]
