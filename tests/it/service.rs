@@ -3,9 +3,12 @@
 mod endings;
 mod files;
 mod fixtures;
+mod import_rows;
 mod postgres;
 mod rows;
+mod resuming;
 mod stops;
+mod watch;
 
 /// A table with one of each constraint.
 const PEOPLE: &str = "create table people (

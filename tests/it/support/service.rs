@@ -98,6 +98,16 @@ impl Service {
             .collect()
     }
 
+    /// Holds the SQLite file's only writer until the connection is dropped.
+    pub(crate) async fn hold_sqlite(&self) -> sqlx::SqliteConnection {
+        let mut connection = self.sqlite_connection().await;
+        sqlx::raw_sql("begin immediate")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection
+    }
+
     async fn sqlite_connection(&self) -> sqlx::SqliteConnection {
         use sqlx::Connection;
         let url = format!("sqlite://{}", self.folder.path().join("test.db").display());
