@@ -160,7 +160,7 @@ impl RejectBudget {
 
     /// Reserves `n_rows` rejected rows of the batch that begins at ordinal `first`. Reserving none
     /// always succeeds; a batch that was the first not to fit is so again when it is retried.
-    pub fn reserve_for(&self, first: u64, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
+    pub fn reserve(&self, first: u64, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
         let mut state = self.lock();
         if n_rows > 0 {
             match state.overdrawn {
@@ -184,11 +184,6 @@ impl RejectBudget {
             budget: self,
             n_rows,
         })
-    }
-
-    /// The same where batches are not tried again.
-    pub fn reserve(&self, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
-        self.reserve_for(u64::MAX, n_rows)
     }
 
     fn lock(&self) -> MutexGuard<'_, BudgetState> {

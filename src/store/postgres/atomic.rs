@@ -143,7 +143,7 @@ impl PgAtomicWrite<'_> {
             blank: batch.n_blank(),
             ..isolated.counts
         };
-        match rejects.reserve(rejected.len() as u64) {
+        match rejects.reserve(batch.range.start, rejected.len() as u64) {
             Ok(reservation) if !isolated.gave_up => reservation.keep(),
             Ok(_) => return Err(error::lost("the limit on rejected rows changed meanwhile")),
             Err(overdrawn) => {

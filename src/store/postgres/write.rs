@@ -229,7 +229,10 @@ async fn commit_with_rejects(
         }
         Err(error) => return Err(error::of_ledger(error)),
     }
-    let reservation = match request.rejects.reserve(rejected.len() as u64) {
+    let reservation = match request
+        .rejects
+        .reserve(request.batch.range.start, rejected.len() as u64)
+    {
         Ok(reservation) if !isolated.gave_up => reservation,
         // Rows were given up because the limit is passed for certain; if the budget thinks
         // otherwise, the batch must not be taken for complete.
@@ -308,7 +311,10 @@ async fn repeated(
 ) -> Result<Receipt, StoreError> {
     let receipt = checkpoint::recall(&mut transaction, request).await?;
     transaction.rollback().await.map_err(error::of_ledger)?;
-    match request.rejects.reserve(receipt.counts.rejected) {
+    match request
+        .rejects
+        .reserve(request.batch.range.start, receipt.counts.rejected)
+    {
         Ok(reservation) => {
             RejectReservation::keep(reservation);
             Ok(receipt)

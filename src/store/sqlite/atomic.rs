@@ -123,7 +123,10 @@ async fn write_batch(
         deadline: request.deadline,
     };
     let (counts, mut rejected) = write::write_in_savepoint(connection, &write).await?;
-    match request.rejects.reserve(rejected.len() as u64) {
+    match request
+        .rejects
+        .reserve(batch.range.start, rejected.len() as u64)
+    {
         Ok(reservation) => reservation.keep(),
         Err(Overdrawn::Again) => {
             let recorded = Vec::new();

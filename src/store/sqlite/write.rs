@@ -81,7 +81,10 @@ async fn attempt(
     if let Some(receipt) = batches::receipt(connection, request.key.import, batch).await? {
         execute(connection, "ROLLBACK").await?;
         // The attempt that wrote it never learned of its COMMIT and gave its rejects back.
-        if let Ok(reservation) = request.rejects.reserve(receipt.counts.rejected) {
+        if let Ok(reservation) = request
+            .rejects
+            .reserve(request.batch.range.start, receipt.counts.rejected)
+        {
             reservation.keep();
         }
         return Ok(Attempt::In(receipt));
@@ -94,7 +97,10 @@ async fn attempt(
     }
     let mut rejected = all_rejected(request, verdicts);
     let n_rejected = rejected.len() as u64;
-    let reservation = match request.rejects.reserve(n_rejected) {
+    let reservation = match request
+        .rejects
+        .reserve(request.batch.range.start, n_rejected)
+    {
         Ok(reservation) => reservation,
         Err(Overdrawn::Again) => {
             let recorded = Vec::new();

@@ -276,10 +276,10 @@ impl State {
                 rejected: batch.rejected.clone(),
                 retries: 0,
             };
-            let reservation = budget.reserve_for(batch.range.start, receipt.counts.rejected);
+            let reservation = budget.reserve(batch.range.start, receipt.counts.rejected);
             return Ok((receipt, reservation.ok()));
         }
-        let reservation = match budget.reserve_for(batch.range.start, batch.rejected.len() as u64) {
+        let reservation = match budget.reserve(batch.range.start, batch.rejected.len() as u64) {
             Ok(reservation) => reservation,
             Err(Overdrawn::Again) => {
                 return Err(StoreError::RejectLimit {

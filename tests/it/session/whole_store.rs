@@ -35,7 +35,7 @@ impl AtomicWrite for Transaction<'_> {
         match self
             .request
             .rejects
-            .reserve_for(batch.range.start, batch.rejected.len() as u64)
+            .reserve(batch.range.start, batch.rejected.len() as u64)
         {
             Ok(reservation) => reservation.keep(),
             Err(Overdrawn::Again) => panic!("nothing is written beyond the limit"),
