@@ -1,9 +1,11 @@
 //! What is PostgreSQL's own: types, isolation of bad rows, fences, deadlines.
 
+mod atomic;
 mod catalog;
 mod conflicts;
 mod fence;
 mod fixture;
 mod isolation;
 mod ledger;
+mod notes;
 mod types;

@@ -206,18 +206,16 @@ async fn case_only_changes_are_changes() {
 }
 
 #[tokio::test]
-async fn tables_with_row_security_and_partitions_work() {
-    let sql = "CREATE TABLE s (id int PRIMARY KEY, tenant text, v text);
-        CREATE ROLE rowlift_rls_TEST; 
-        CREATE TABLE q (id int, dropped int, v text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+async fn partitions_are_looked_into() {
+    let sql =
+        "CREATE TABLE q (id int, dropped int, v text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
         CREATE TABLE q1 (v text, x int, id int NOT NULL);
         ALTER TABLE q1 DROP COLUMN x;
         ALTER TABLE q DROP COLUMN dropped;
         ALTER TABLE q ATTACH PARTITION q1 FOR VALUES FROM (0) TO (100);
         CREATE TABLE q2 PARTITION OF q FOR VALUES FROM (100) TO (200);
         INSERT INTO q VALUES (1, 'a'), (101, 'b')";
-    let sql = sql.replace("CREATE ROLE rowlift_rls_TEST; ", "");
-    let fixture = fixture(&sql).await;
+    let fixture = fixture(sql).await;
     let rows = [
         vec![Int(1), Text("b")],
         vec![Int(101), Text("b")],
@@ -238,4 +236,57 @@ async fn tables_with_row_security_and_partitions_work() {
             assert_eq!(counted, counts(0, 2, 1, 1));
         }
     }
+}
+
+#[tokio::test]
+async fn row_security_holds_for_rows_that_meet_others() {
+    let role = format!("rowlift_{}", uuid::Uuid::new_v4().simple());
+    let sql = format!(
+        "CREATE TABLE s (id int PRIMARY KEY, tenant text DEFAULT current_setting('app.tenant'), v text);
+        ALTER TABLE s ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY own ON s USING (tenant = current_setting('app.tenant'));
+        INSERT INTO s VALUES (1, 'a', 'x'), (2, 'b', 'x');
+        CREATE ROLE {role} LOGIN;
+        GRANT ALL ON s TO {role};
+        GRANT USAGE ON SCHEMA rowlift TO {role};
+        GRANT ALL ON ALL TABLES IN SCHEMA rowlift TO {role}"
+    );
+    let mut fixture = fixture(&sql).await;
+    let open = fixture.import("s", &["id", "v"], WriteMethod::Copy).await;
+    let url =
+        fixture
+            .database
+            .url()
+            .replacen("postgres://postgres", &format!("postgres://{role}"), 1);
+    fixture.store = rowlift::store::postgres::PgStore::connect(super::super::fixture::config(&url))
+        .await
+        .unwrap();
+    for on_missing in [OnMissing::Insert, OnMissing::Skip] {
+        let first = if on_missing == OnMissing::Insert {
+            0
+        } else {
+            9
+        };
+        let mut import = fixture.import("s", &["id", "v"], WriteMethod::Copy).await;
+        import.key = open.key;
+        assert!(import.plan.table.row_security);
+        import
+            .settings
+            .insert("app.tenant".to_owned(), "a".to_owned());
+        let import = import.update("s_pkey", on_missing);
+        let rows = [vec![Int(1), Text("y")], vec![Int(3), Text("z")]];
+        let receipt = fixture.write(&import, &batch(first, &rows)).await.unwrap();
+        let expected = if on_missing == OnMissing::Insert {
+            counts(1, 1, 0, 0)
+        } else {
+            counts(0, 0, 2, 0)
+        };
+        assert_eq!(receipt.counts, expected);
+    }
+    assert_eq!(
+        rows_of(&fixture, "s").await,
+        ["(1,a,y)", "(2,b,x)", "(3,a,z)"]
+    );
+    let tidy = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    fixture.database.execute(&tidy).await;
 }

@@ -33,6 +33,8 @@ const NAMES: [&str; 6] = [
     "triggered",
     "audited",
 ];
+/// Batches a table.
+const ROUNDS: usize = 4;
 const COLUMNS: [&str; 5] = ["id", "k", "a", "b", "c"];
 
 fn random_row(random: &mut StdRng) -> Vec<Value<'static>> {
@@ -124,7 +126,7 @@ async fn a_batch_has_the_outcome_of_its_rows_one_by_one() {
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..12 {
+    for round in 0..ROUNDS {
         for table in NAMES {
             let action = random.random_range(0..5);
             let before: Vec<_> = (0..4).map(|_| random_row(&mut random)).collect();
