@@ -1,13 +1,18 @@
 //! What every store promises, tested on each of them with the same cases.
 
+mod atomic;
 pub(crate) mod backend;
 mod batches;
 mod catalogue;
 mod ledger;
 mod listing;
+mod meeting;
+mod notes;
 mod once;
+mod order;
 mod postgres_backend;
 mod rejects;
+mod sqlite_meeting;
 mod sqlite_only;
 
 /// Makes a test of every case for every database.
@@ -92,4 +97,34 @@ contract! {
     listing::filters_narrow_the_list,
     listing::pages_of_rejected_rows_add_up,
     listing::counts_obey_the_conservation_law,
+    meeting::skip_keeps_the_first_of_rows_with_a_key,
+    meeting::update_keeps_the_last_of_rows_with_a_key,
+    meeting::blank_cells_keep_what_is_there,
+    meeting::defaults_are_set_in_updated_rows_too,
+    meeting::insert_only_columns_are_for_new_rows,
+    meeting::key_alone_updates_nothing,
+    meeting::rows_without_a_match_are_rejected_or_skipped,
+    meeting::partial_indexes_leave_other_rows_alone,
+    meeting::expression_indexes_tell_which_rows_meet,
+    meeting::other_constraints_refuse_rows_that_meet,
+    meeting::another_rows_key_refuses_an_update,
+    meeting::large_batches_meet_as_small_ones_do,
+    order::batches_do_what_single_rows_do,
+    atomic::commit_keeps_everything,
+    atomic::committed_transaction_is_one_range,
+    atomic::import_without_a_row_commits_nothing,
+    atomic::rollback_and_drop_leave_nothing,
+    atomic::overdrawn_transaction_leaves_nothing,
+    atomic::dry_run_keeps_verdicts_and_no_rows,
+    atomic::taken_over_import_does_not_commit,
+    atomic::keys_repeat_across_the_batches_of_a_transaction,
+    atomic::deferred_keys_are_judged_inside_a_transaction,
+    atomic::passed_deadline_ends_a_transaction,
+    atomic::key_that_is_not_mapped_is_refused_before_a_row,
+    notes::noted_file_survives_a_takeover,
+    notes::takeover_finds_hashes_and_positions,
+    notes::decided_ranges_are_compacted,
+    notes::undecided_rejects_are_forgotten,
+    notes::rejected_rows_are_counted_by_code,
+    notes::dry_run_without_a_row_leaves_no_range,
 }

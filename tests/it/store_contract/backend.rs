@@ -10,7 +10,7 @@ use rowlift::model::batch::{Batch, Receipt, RejectBudget, RowSource};
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::FrameBuilder;
 use rowlift::model::import::{Failure, ImportOutcome, ImportState, NewImport, Reason, WriteMethod};
-use rowlift::model::plan::{OnConflict, PlannedColumn, WritePlan};
+use rowlift::model::plan::{OnConflict, OnMissing, PlannedColumn, WritePlan};
 use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{ColumnType, Table};
@@ -153,6 +153,52 @@ pub(crate) async fn plan_by(
     }
 }
 
+/// A plan whose rows meet by the key with this name.
+pub(crate) fn meeting(
+    plan: &WritePlan,
+    key: &str,
+    action: impl FnOnce(usize) -> OnConflict,
+) -> WritePlan {
+    let mut keys = plan.table.unique_keys.iter();
+    let index = keys.position(|it| it.name == key).unwrap();
+    WritePlan {
+        on_conflict: action(index),
+        ..plan.clone()
+    }
+}
+
+/// [`OnConflict::Skip`], for [`meeting`].
+pub(crate) fn skip(key: usize) -> OnConflict {
+    OnConflict::Skip { key }
+}
+
+/// [`OnConflict::Update`] with new rows inserted, for [`meeting`].
+pub(crate) fn update(key: usize) -> OnConflict {
+    update_or(OnMissing::Insert)(key)
+}
+
+/// [`OnConflict::Update`], for [`meeting`].
+pub(crate) fn update_or(on_missing: OnMissing) -> impl Fn(usize) -> OnConflict {
+    move |key| OnConflict::Update { key, on_missing }
+}
+
+/// Inserted, updated, unchanged, skipped, rejected.
+pub(crate) fn verdicts(counts: RowCounts) -> [u64; 5] {
+    [
+        counts.inserted,
+        counts.updated,
+        counts.unchanged,
+        counts.skipped,
+        counts.rejected,
+    ]
+}
+
+/// Ordinal and first code of each rejected row.
+pub(crate) fn codes(rejected: &[RejectedRow]) -> Vec<(u64, RowErrorCode)> {
+    let code = |row: &RejectedRow| (row.ordinal, row.errors[0].code);
+    rejected.iter().map(code).collect()
+}
+
 /// Fills a [`Batch`] row by row, as a file's decoder and mapping would.
 pub(crate) struct BatchBuilder<'a> {
     plan: &'a WritePlan,
@@ -180,7 +226,7 @@ impl<'a> BatchBuilder<'a> {
         }
     }
 
-    /// A row whose cells are its values.
+    /// A row whose cells are its values; an empty one stands for the column's default.
     pub(crate) fn row(mut self, cells: &[Cell<'_>]) -> BatchBuilder<'a> {
         assert_eq!(cells.len(), self.plan.columns.len());
         for (index, cell) in cells.iter().enumerate() {
@@ -286,6 +332,7 @@ fn value<'c>(cell: Cell<'c>, ty: &ColumnType) -> Value<'c> {
     match cell {
         Cell::Null => Value::Null,
         Cell::Unset => Value::Unset,
+        Cell::Empty => Value::Default,
         Cell::Bool(it) => Value::Bool(it),
         Cell::Int(it) => Value::Int(it),
         Cell::Double(it) => Value::Float(it),

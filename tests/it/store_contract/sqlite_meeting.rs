@@ -1,0 +1,1 @@
+//! Rows that meet a key, where only SQLite does what it does.
