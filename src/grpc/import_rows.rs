@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use prost::Message as _;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::header::policies::{self, ConflictFields};
@@ -46,7 +47,8 @@ pub async fn import_rows(
     let (spec, batch) = import_spec(request)?;
     let import_id = spec.import_id.clone();
     let all_or_nothing = spec.rejects == RejectPolicy::AbortTellingAll;
-    let messages = messages(spec, batch)?;
+    let sha256 = sha256(&import_id, &batch.rows);
+    let messages = messages(spec, batch, sha256)?;
     let call = Call {
         ticket: sessions.admission.enter()?,
         owner: owner.clone(),
@@ -58,6 +60,9 @@ pub async fn import_rows(
     let messages = futures::stream::iter(messages);
     tasks.spawn(session::run(Arc::clone(sessions), call, messages, outbox));
     let ended = read(events).await;
+    if ended.replayed {
+        check_same_rows(&import_id, ended.result.as_deref(), sha256)?;
+    }
     let refused = |failure: Failure| Err(without_header(failure));
     let result = match (ended.failure, ended.result) {
         (None, Some(result)) => result,
@@ -186,6 +191,7 @@ fn import_spec(
 fn messages(
     spec: ImportSpec,
     batch: proto::RowBatch,
+    sha256: [u8; 32],
 ) -> Result<[Result<Message, Failure>; 3], Failure> {
     let n_columns = match &spec.source {
         SourceSpec::Rows(rows) => rows.column_names.len(),
@@ -193,7 +199,8 @@ fn messages(
     };
     let totals = Totals {
         rows: Some(batch.rows.len() as u64),
-        ..Totals::default()
+        bytes: None,
+        sha256: Some(sha256),
     };
     let rows = rows::row_batch(batch, n_columns)?;
     Ok([
@@ -201,6 +208,33 @@ fn messages(
         Ok(Message::Inbound(Inbound::Rows(rows))),
         Ok(Message::Inbound(Inbound::Finish(totals))),
     ])
+}
+
+/// What tells the rows of one import from any other.
+fn sha256(import_id: &str, rows: &[proto::Row]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update("rowlift rows 1 ");
+    // With the id, no other import of the same rows has this hash.
+    hasher.update(import_id);
+    for row in rows {
+        hasher.update(row.encode_length_delimited_to_vec());
+    }
+    hasher.finalize().into()
+}
+
+/// A replay is of the same rows.
+fn check_same_rows(
+    import_id: &str,
+    result: Option<&ResultEvent>,
+    sha256: [u8; 32],
+) -> Result<(), Failure> {
+    // Empty: the import had not received them all when it ended.
+    let stored = result.map_or(&[][..], |result| &result.outcome.file_sha256);
+    if stored.is_empty() || stored == sha256 {
+        return Ok(());
+    }
+    let message = format!("import {import_id:?} was of other rows");
+    Err(Failure::new(Reason::IdConflict, message).with_field("rows", "not those of the import"))
 }
 
 /// A little before the call's own, and never more than a quarter of what is left.

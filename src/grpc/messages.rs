@@ -67,7 +67,14 @@ impl Messages {
             Payload::Rows(batch) => Inbound::Rows(rows::row_batch(batch, n_columns)?),
             Payload::PackedRows(packed) => Inbound::Rows(rows::packed_rows(packed, n_columns)?),
             Payload::Heartbeat(proto::Heartbeat {}) => Inbound::Heartbeat,
-            Payload::Finish(finish) => Inbound::Finish(totals_of(&finish)?),
+            Payload::Finish(finish) => {
+                let mut totals = totals_of(&finish)?;
+                if n_columns > 0 {
+                    // The hash of a file, which a row import has none of.
+                    totals.sha256 = None;
+                }
+                Inbound::Finish(totals)
+            }
             Payload::Abort(abort) => Inbound::Abort {
                 reason: abort.reason.chars().take(256).collect(),
             },

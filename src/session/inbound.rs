@@ -61,7 +61,8 @@ pub struct Totals {
     pub rows: Option<u64>,
     /// Bytes of the file as sent.
     pub bytes: Option<u64>,
-    /// SHA-256 of the file as sent.
+    /// SHA-256 of the file as sent. Of rows that came in one call: kept as it is, so that a
+    /// repetition with other rows can be told.
     pub sha256: Option<[u8; 32]>,
 }
 

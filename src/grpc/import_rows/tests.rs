@@ -1,4 +1,4 @@
-use super::{HEAD_START, import_spec, session_deadline, without_header};
+use super::{HEAD_START, import_spec, session_deadline, sha256, without_header};
 use crate::model::import::{Failure, Reason};
 use crate::proto::{ErrorPolicy, ImportRowsRequest, Row, Value};
 use crate::session::spec::{CommitMode, RejectPolicy};
@@ -109,4 +109,15 @@ fn a_session_ends_before_its_call() {
     let near = now + Duration::from_millis(100);
     let session = session_deadline(near);
     assert!(session < near && session > now, "{session:?}");
+}
+
+#[test]
+fn rows_are_told_apart_by_their_content_and_id() {
+    let rows = request().rows;
+    let mut other = rows.clone();
+    other[0].source_row_number = 1;
+    assert_eq!(sha256("a", &rows), sha256("a", &request().rows));
+    assert_ne!(sha256("a", &rows), sha256("b", &rows));
+    assert_ne!(sha256("a", &rows), sha256("a", &other));
+    assert_ne!(sha256("a", &rows), sha256("a", &[]));
 }

@@ -95,7 +95,7 @@ impl Run {
                     }
                 }
                 Some(Input::Flush) => self.flush()?,
-                Some(Input::Finish(totals)) => return self.end(totals, None),
+                Some(Input::Finish(totals)) => return self.end(totals, totals.sha256),
                 Some(Input::Again(_)) => {}
                 Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
                 None => return Err(Stop::Gone),
@@ -163,7 +163,7 @@ impl Run {
                 mapped.batcher.note_position(*end, position.clone());
             }
             held.frames(|frame| run.decoded(Decoded::Rows(frame)))?;
-            run.end(totals, None)
+            run.end(totals, totals.sha256)
         })
     }
 

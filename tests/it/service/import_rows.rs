@@ -117,6 +117,14 @@ async fn a_batch_is_written_once_however_often_it_is_sent() {
         assert!(again.replayed);
         assert_eq!(again.result, first.result);
     }
+    let other = [(Some("Ann"), 1), (Some("Bob"), 2)];
+    let status = send(&service, request("batch", &other)).await.unwrap_err();
+    let (code, reason, field) = refusal(&status);
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::AlreadyExists, "ID_CONFLICT")
+    );
+    assert_eq!(field, "rows");
     assert_eq!(names(&service).await, ["Ann", "Bo"]);
     // No rows are a batch too.
     let none = send(&service, request("none", &[])).await.unwrap();
