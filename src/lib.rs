@@ -30,6 +30,7 @@ pub mod mapping;
 pub mod batch;
 pub mod writer;
 pub mod store;
+mod failpoint;
 pub mod model;
 pub mod proto;
 pub mod shutdown;

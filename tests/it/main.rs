@@ -5,6 +5,7 @@
 )]
 
 mod decode;
+mod faults;
 mod layers;
 mod postgres;
 mod service;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgArguments;
 
+use crate::failpoint;
 use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::RejectedRow;
@@ -110,6 +111,7 @@ async fn attempt(
     };
     let fence = checkpoint::fence(request.key, request.batch.range.start);
     let prologue = format!("{}{fence}; SAVEPOINT rowlift_rows", limits.begin());
+    failpoint::hit("batch-before-begin").await?;
     let begun = Transaction::begin(&store.writers, &prologue).await;
     let (mut transaction, rows) = begun.map_err(error::of_ledger)?;
     match checkpoint::passed(&rows, request.batch).map_err(error::of_ledger)? {
@@ -182,7 +184,9 @@ async fn commit_clean(
     };
     let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
     let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
+    failpoint::hit("batch-before-commit").await?;
     let Err(error) = transaction.simple(&sql).await else {
+        failpoint::hit("batch-after-commit").await?;
         return Ok(CleanEnd::Committed(Receipt {
             range: batch.range.clone(),
             counts,
@@ -244,7 +248,9 @@ async fn commit_with_rejects(
     checkpoint::insert_rejects(&mut transaction, request.key.import, &rejected)
         .await
         .map_err(error::of_ledger)?;
+    failpoint::hit("batch-before-commit").await?;
     transaction.commit().await.map_err(error::of_ledger)?;
+    failpoint::hit("batch-after-commit").await?;
     reservation.keep();
     Ok(Receipt {
         range: batch.range.clone(),

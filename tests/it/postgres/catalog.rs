@@ -149,7 +149,7 @@ async fn copy_is_not_chosen_where_row_level_security_applies() {
 async fn migrating_twice_changes_nothing_and_a_table_that_exists_is_left_alone() {
     let database = crate::support::postgres::Database::fresh().await;
     database.execute("CREATE TABLE businesses (mine int)").await;
-    let config = super::fixture::config(database.url());
+    let config = super::fixture::config(&database);
     let store = rowlift::store::postgres::PgStore::connect(config)
         .await
         .unwrap();

@@ -280,7 +280,8 @@ async fn a_database_that_goes_away_is_transient() {
     locker.execute("COMMIT").await.unwrap();
     fixture.write(&import, &rows).await.unwrap();
 
-    let mut config = super::fixture::config("postgres://nobody@127.0.0.1:1/none");
+    let mut config = super::fixture::config(&fixture.database);
+    "postgres://nobody@127.0.0.1:1/none".clone_into(&mut config.url);
     config.control_timeout = Duration::from_secs(2);
     let store = rowlift::store::postgres::PgStore::connect(config)
         .await

@@ -46,7 +46,7 @@ pub(crate) struct Import {
 impl Fixture {
     pub(crate) async fn new() -> Fixture {
         let database = Database::fresh().await;
-        let store = PgStore::connect(config(database.url())).await.unwrap();
+        let store = PgStore::connect(config(&database)).await.unwrap();
         store.migrate().await.unwrap();
         Fixture { store, database }
     }
@@ -152,7 +152,7 @@ impl Import {
     }
 }
 
-pub(crate) fn config(url: &str) -> PgConfig {
+pub(crate) fn config(database: &Database) -> PgConfig {
     let every = AllowedTable {
         name: "*.*".to_owned(),
         importable: None,
@@ -160,14 +160,14 @@ pub(crate) fn config(url: &str) -> PgConfig {
         aliases: BTreeMap::new(),
     };
     PgConfig {
-        url: url.to_owned(),
+        url: database.service_url().to_owned(),
         allow: AllowList::new(vec![every], "public"),
         writers_total: 4,
         writers_per_import: 2,
         control_timeout: Duration::from_secs(20),
         lease: Duration::from_secs(15),
         server: "test".to_owned(),
-        pooled: false,
+        pooled: database.pooled(),
     }
 }
 

@@ -27,9 +27,7 @@ type Told<'a> = (i64, Vec<(&'a str, &'a str, &'a str)>);
 
 async fn start(schema: &str) -> (Database, Service) {
     let database = Database::fresh().await;
-    let service = Service::start(database.url(), tempfile::tempdir().unwrap(), |_| {}).await;
-    service.app.store().migrate().await.unwrap();
-    service.app.ready().await;
+    let service = Service::postgres(&database, |_| {}).await;
     database.execute(schema).await;
     (database, service)
 }

@@ -30,14 +30,14 @@ impl PostgresBackend {
             aliases: BTreeMap::new(),
         };
         let config = PgConfig {
-            url: database.url().to_owned(),
+            url: database.service_url().to_owned(),
             allow: AllowList::new(vec![all], "public"),
             writers_total: 4,
             writers_per_import: 2,
             control_timeout: Duration::from_secs(10),
             lease: Duration::from_secs(15),
             server: "test".to_owned(),
-            pooled: false,
+            pooled: database.pooled(),
         };
         let store = PgStore::connect(config).await.unwrap();
         store.migrate().await.unwrap();

@@ -3,9 +3,12 @@
 //! In: nothing, or the cluster that `ROWLIFT_TEST_POSTGRES` names (`scripts/test` starts one for all
 //! tests). Out: an empty database, dropped when the value is. Without the variable the first
 //! test of a process starts a cluster with `scripts/pg-cluster`, and the last one that holds it stops it.
+//! With `ROWLIFT_TEST_POOLED` stores and services reach the same cluster through the pooler that it
+//! names, while the test's own statements go there directly.
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -22,14 +25,17 @@ static STARTED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 pub(crate) struct Database {
     admin_url: String,
     url: String,
+    /// For stores and services: `url`, or the pooler before it.
+    service_url: String,
+    pooled: bool,
     name: String,
     /// Declared last: the database is dropped before its cluster stops.
     _cluster: Option<Arc<Cluster>>,
 }
 
-/// A server that this process started.
+/// A server that this process started; stopped with the value.
 #[derive(Debug)]
-struct Cluster {
+pub(crate) struct Cluster {
     dir: PathBuf,
     url: String,
 }
@@ -40,30 +46,76 @@ impl Database {
     /// # Panics
     /// If there is no PostgreSQL and none can be installed: nothing is skipped.
     pub(crate) async fn fresh() -> Database {
-        let (admin_url, cluster) = if let Some(url) = external_url() {
+        let (admin_url, cluster) = if let Some(url) = variable("ROWLIFT_TEST_POSTGRES") {
             (url, None)
         } else {
             let cluster = Cluster::shared();
             (cluster.url.clone(), Some(cluster))
         };
+        let pooler = variable("ROWLIFT_TEST_POOLED");
+        Database::create(admin_url, pooler.as_deref(), cluster).await
+    }
+
+    /// A new database on a cluster of the test's own.
+    pub(crate) async fn on(cluster: &Arc<Cluster>) -> Database {
+        Database::create(cluster.url.clone(), None, Some(Arc::clone(cluster))).await
+    }
+
+    async fn create(
+        admin_url: String,
+        pooler: Option<&str>,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Database {
         let name = format!("rowlift_{}", uuid::Uuid::new_v4().simple());
         execute(
             &admin_url,
             &format!("CREATE DATABASE {name} TEMPLATE template0"),
         )
         .await;
-        let (server, _) = admin_url
-            .rsplit_once('/')
-            .expect("the URL names a database");
+        let at = |server: &str| {
+            let (server, _) = server.rsplit_once('/').expect("the URL names a database");
+            format!("{server}/{name}")
+        };
         Database {
-            url: format!("{server}/{name}"),
+            url: at(&admin_url),
+            service_url: at(pooler.unwrap_or(&admin_url)),
+            pooled: pooler.is_some(),
             admin_url,
             name,
             _cluster: cluster,
         }
     }
 
-    /// Where it is.
+    /// The same database, for services through a proxy at this address.
+    pub(crate) fn through_proxy(mut self, addr: SocketAddr) -> Database {
+        self.service_url = format!("postgres://postgres@{addr}/{}", self.name);
+        self
+    }
+
+    /// The same database, for services through a transaction-pooling proxy at this address.
+    pub(crate) fn through_pooler(mut self, addr: SocketAddr) -> Database {
+        self.pooled = true;
+        self.through_proxy(addr)
+    }
+
+    /// Where stores and services reach it.
+    pub(crate) fn service_url(&self) -> &str {
+        &self.service_url
+    }
+
+    /// The address in [`Self::service_url`].
+    pub(crate) fn service_addr(&self) -> SocketAddr {
+        let mut parts = self.service_url.split(['@', '/']);
+        let addr = parts.find_map(|part| part.parse().ok());
+        addr.unwrap_or_else(|| panic!("no address in {}", self.service_url))
+    }
+
+    /// Whether a transaction-pooling proxy stands before [`Self::service_url`].
+    pub(crate) fn pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// Where it is, for the test's own statements.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -86,6 +138,18 @@ impl Database {
             .iter()
             .map(|row| (0..row.len()).map(|at| text(row, at)).collect());
         texts.collect()
+    }
+
+    /// Number of rows and a sum of hashes over these columns: equal for equal rows in any order.
+    pub(crate) async fn fingerprint(&self, table: &str, columns: &[&str]) -> (String, String) {
+        let columns = columns.join(", ");
+        let sql = format!(
+            "select count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0)
+             from {table}"
+        );
+        let rows = self.query(&sql).await;
+        let text = |at: usize| rows[0][at].clone().unwrap_or_default();
+        (text(0), text(1))
     }
 
     /// The only value of the only row of a query.
@@ -121,18 +185,23 @@ impl Cluster {
         if let Some(cluster) = started.upgrade() {
             return cluster;
         }
-        let cluster = Arc::new(Cluster::start());
+        let cluster = Arc::new(Cluster::start(""));
         *started = Arc::downgrade(&cluster);
         cluster
     }
 
-    fn start() -> Cluster {
+    /// A cluster of its own with further options of the server, such as `-c max_connections=20`.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL and none can be installed.
+    pub(crate) fn start(options: &str) -> Cluster {
         let dir = tempfile::Builder::new()
             .prefix("rowlift-pg.")
             .tempdir()
             .expect("a temporary directory")
             .keep();
         let mut output = pg_cluster("start", &dir);
+        let output = output.env("ROWLIFT_PG_OPTIONS", options);
         let output = output.stderr(Stdio::inherit()).output().expect(SCRIPT);
         assert!(output.status.success(), "{SCRIPT} start failed");
         let url = String::from_utf8(output.stdout).expect("a URL");
@@ -140,6 +209,21 @@ impl Cluster {
             dir,
             url: url.trim().to_owned(),
         }
+    }
+
+    /// Stops the server as a crash would; the data stays.
+    pub(crate) fn kill(&self) {
+        assert!(pg_cluster("kill", &self.dir).status().unwrap().success());
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn restart(&self) {
+        assert!(pg_cluster("restart", &self.dir).status().unwrap().success());
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("server.log")).unwrap_or_default()
     }
 }
 
@@ -161,8 +245,8 @@ fn pg_cluster(action: &str, dir: &Path) -> Command {
     clippy::disallowed_methods,
     reason = "tests have no configuration to read it for them"
 )]
-fn external_url() -> Option<String> {
-    std::env::var("ROWLIFT_TEST_POSTGRES").ok()
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 async fn execute(url: &str, sql: &str) {

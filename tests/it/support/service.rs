@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use rowlift::app::App;
+use rowlift::client::ImportClient;
 use rowlift::config::Config;
 use rowlift::proto::import_request::Payload;
 use rowlift::proto::import_response::Event;
@@ -13,6 +14,8 @@ use rowlift::proto::{self, import_header};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt;
+
+use super::postgres::Database;
 
 /// A test fails rather than hangs.
 const WAIT: Duration = Duration::from_mins(1);
@@ -53,6 +56,19 @@ impl Service {
         service
     }
 
+    /// On this PostgreSQL database, which is migrated.
+    pub(crate) async fn postgres(database: &Database, change: impl FnOnce(&mut Config)) -> Service {
+        let folder = tempfile::tempdir().unwrap();
+        let service = Service::start(database.service_url(), folder, |config| {
+            config.database_pooled = database.pooled();
+            change(config);
+        })
+        .await;
+        service.app.store().migrate().await.unwrap();
+        service.app.ready().await;
+        service
+    }
+
     /// On this database.
     pub(crate) async fn start(
         url: &str,
@@ -79,6 +95,12 @@ impl Service {
     /// A client on another connection.
     pub(crate) async fn another_client(&self) -> ImportServiceClient<Channel> {
         connect(&self.app).await
+    }
+
+    /// The Rust client, on another connection.
+    pub(crate) async fn import_client(&self) -> ImportClient {
+        let addr = self.app.addr().to_string();
+        ImportClient::connect(&addr).await.unwrap()
     }
 
     /// Runs SQL in the SQLite file, beside the service.
