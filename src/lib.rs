@@ -30,7 +30,6 @@ pub mod mapping;
 pub mod batch;
 pub mod writer;
 pub mod store;
-mod failpoint;
 pub mod model;
 pub mod proto;
 pub mod shutdown;

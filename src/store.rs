@@ -26,6 +26,7 @@ use crate::model::stats::RowCounts;
 use crate::model::table::Table;
 
 pub mod allow;
+mod failpoint;
 pub mod identifier;
 pub mod postgres;
 pub mod sqlite;

@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgArguments;
 
-use crate::failpoint;
 use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
+use crate::store::failpoint;
 use crate::store::{StoreError, WriteRequest};
 
 use super::checkpoint::{self, Fence, Stored};
