@@ -253,12 +253,11 @@ async fn row_security_holds_for_rows_that_meet_others() {
     );
     let mut fixture = fixture(&sql).await;
     let open = fixture.import("s", &["id", "v"], WriteMethod::Copy).await;
-    let url =
-        fixture
-            .database
-            .url()
-            .replacen("postgres://postgres", &format!("postgres://{role}"), 1);
-    fixture.store = rowlift::store::postgres::PgStore::connect(super::super::fixture::config(&url))
+    let mut config = super::super::fixture::config(&fixture.database);
+    config.url = config
+        .url
+        .replacen("postgres://postgres", &format!("postgres://{role}"), 1);
+    fixture.store = rowlift::store::postgres::PgStore::connect(config)
         .await
         .unwrap();
     for on_missing in [OnMissing::Insert, OnMissing::Skip] {
