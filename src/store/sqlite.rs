@@ -174,7 +174,7 @@ impl Store for SqliteStore {
     }
 
     async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError> {
-        on_writer!(self, |connection| ledger::open(
+        on_writer!(self, |connection| ledger::open::open(
             connection, new, mode, self.lease
         ))
     }

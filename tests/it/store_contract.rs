@@ -110,7 +110,7 @@ contract! {
     meeting::another_rows_key_refuses_an_update,
     meeting::large_batches_meet_as_small_ones_do,
     order::batches_do_what_single_rows_do,
-    atomic::commit_keeps_everything,
+    atomic::rows_of_a_transaction_show_at_its_commit_only,
     atomic::committed_transaction_is_one_range,
     atomic::import_without_a_row_commits_nothing,
     atomic::rollback_and_drop_leave_nothing,

@@ -1,28 +1,23 @@
 //! The ledger: who holds an import, and how it ended.
 //!
-//! In: identities and outcomes. Out: [`Opened`], [`Pulse`]s, [`ImportRecord`]s. Every change is
-//! one `BEGIN IMMEDIATE` transaction, so takeovers and batches are in one order; the caller rolls
-//! back where an error is returned. Leases go by the database's clock .
+//! In: identities and outcomes. Out: [`Pulse`]s, [`ImportRecord`]s. Every change is one
+//! `BEGIN IMMEDIATE` transaction, so takeovers and batches are in one order; the caller rolls
+//! back where an error is returned. Leases go by the database's clock.
 
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use self::batches::StoredRange;
 use self::records::Stored;
 use super::error::internal;
-use super::sql::{execute, fetch_all, fetch_one, fetch_optional, run};
-use crate::model::import::{
-    Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, Reason,
-};
+use super::sql::{execute, fetch_all, fetch_optional, run};
+use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, Reason};
 use crate::model::reject::RejectedRow;
-use crate::model::stats::RowCounts;
-use crate::store::{
-    LiveCounters, OpenImport, OpenMode, Opened, Pulse, SessionKey, StoreError, WholeRange,
-};
+use crate::store::{LiveCounters, Pulse, SessionKey, StoreError, WholeRange};
 
 pub(super) mod batches;
+pub(super) mod open;
 pub(super) mod records;
 pub(super) mod rejects;
 
@@ -63,219 +58,6 @@ pub(super) async fn fence(
     let query = sqlx::query(sql).bind(key.import).bind(stored(key.epoch));
     let held = fetch_optional(connection, query).await?;
     held.map(|_| ()).ok_or(StoreError::Fenced)
-}
-
-/// See [`crate::store::Store::open_import`].
-pub(super) async fn open(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    mode: OpenMode,
-    lease: Duration,
-) -> Result<Opened, StoreError> {
-    execute(connection, "BEGIN IMMEDIATE").await?;
-    let opened = match records::find(connection, &new.owner, &new.import_id).await? {
-        None => Opened::Running(create(connection, new, lease).await?),
-        Some(known) => reopen(connection, new, mode, lease, known).await?,
-    };
-    execute(connection, "COMMIT").await?;
-    Ok(opened)
-}
-
-async fn reopen(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    mode: OpenMode,
-    lease: Duration,
-    known: Stored,
-) -> Result<Opened, StoreError> {
-    let ranges = batches::ranges(connection, known.id).await?;
-    let committed_offset = batches::prefix(&ranges).end;
-    let refuse = |reason, why: &str| {
-        let message = format!("import \"{}\" {why}", super::error::shown(&new.import_id));
-        let failure = Failure::new(reason, message).with("committed_offset", committed_offset);
-        Err(StoreError::Failed(failure))
-    };
-    if known.state == ImportState::Failed && ranges.is_empty() && mode != OpenMode::Resume {
-        return begin_anew(connection, new, lease, known)
-            .await
-            .map(Opened::Running);
-    }
-    if known.fingerprint != new.fingerprint {
-        return refuse(
-            Reason::IdConflict,
-            "exists with another source, table or options",
-        );
-    }
-    if known.state.is_terminal() {
-        let record = records::record(connection, known).await?;
-        return Ok(Opened::Ended(Box::new(record)));
-    }
-    match mode {
-        OpenMode::Resume | OpenMode::Repeat => {
-            let open = take_over(connection, new, lease, known, &ranges).await?;
-            Ok(Opened::Running(open))
-        }
-        OpenMode::Begin if known.is_live() => refuse(Reason::ImportBusy, "is running"),
-        OpenMode::Begin => refuse(Reason::WrongState, "is suspended: resume it"),
-    }
-}
-
-async fn create(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    lease: Duration,
-) -> Result<OpenImport, StoreError> {
-    let sql = concat!(
-        "INSERT INTO rowlift_imports (owner, import_id, tenant, target_table, fingerprint, \
-         file_name, labels, validate_only, write_method, epoch, state, create_time_ms, \
-         update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
-         FROM (SELECT ",
-        now_ms!(),
-        " AS now_ms) RETURNING id, create_time_ms"
-    );
-    let query = sqlx::query(sql)
-        .bind(&new.owner)
-        .bind(&new.import_id)
-        .bind(&new.tenant)
-        .bind(&new.table)
-        .bind(new.fingerprint.as_slice())
-        .bind(&new.file_name)
-        .bind(json(&new.labels)?)
-        .bind(new.validate_only)
-        .bind(new.write_method.number());
-    let row = fetch_one(connection, query).await?;
-    let key = SessionKey {
-        import: row.get(0),
-        epoch: 1,
-    };
-    insert_session(connection, key, &new.server, lease, None).await?;
-    Ok(OpenImport {
-        key,
-        resumed: false,
-        committed_offset: 0,
-        committed_hash: 0,
-        committed_ranges: Vec::new(),
-        counts: RowCounts::default(),
-        committed_position: None,
-        create_time_ms: row.get(1),
-        file_sha256: None,
-    })
-}
-
-/// A FAILED import without a decided row, under its id once more.
-async fn begin_anew(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    lease: Duration,
-    known: Stored,
-) -> Result<OpenImport, StoreError> {
-    let key = next_session(connection, new, lease, &known).await?;
-    rejects::delete_undecided(connection, key.import).await?;
-    let sql = concat!(
-        "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
-         validate_only = ?, file_sha256 = NULL, create_time_ms = ",
-        now_ms!(),
-        " WHERE id = ? RETURNING create_time_ms"
-    );
-    let query = sqlx::query(sql)
-        .bind(&new.tenant)
-        .bind(&new.table)
-        .bind(new.fingerprint.as_slice())
-        .bind(new.validate_only)
-        .bind(key.import);
-    let row = fetch_one(connection, query).await?;
-    Ok(OpenImport {
-        key,
-        resumed: false,
-        committed_offset: 0,
-        committed_hash: 0,
-        committed_ranges: Vec::new(),
-        counts: RowCounts::default(),
-        committed_position: None,
-        create_time_ms: row.get(0),
-        file_sha256: None,
-    })
-}
-
-/// The next session of an import that has not ended.
-async fn take_over(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    lease: Duration,
-    known: Stored,
-    ranges: &[StoredRange],
-) -> Result<OpenImport, StoreError> {
-    let key = next_session(connection, new, lease, &known).await?;
-    // Rows beyond a reject limit whose import did not live to fail: they are sent again.
-    rejects::delete_undecided(connection, key.import).await?;
-    let prefix = batches::prefix(ranges);
-    let above = &ranges[prefix.n_ranges..];
-    Ok(OpenImport {
-        key,
-        resumed: true,
-        committed_offset: prefix.end,
-        committed_hash: prefix.rows_hash,
-        committed_ranges: above.iter().map(|it| it.committed.clone()).collect(),
-        counts: batches::total(ranges),
-        committed_position: prefix.position,
-        create_time_ms: known.create_time_ms,
-        file_sha256: known.file_sha256,
-    })
-}
-
-/// Gives an import to a new session: from here on the older ones are fenced.
-async fn next_session(
-    connection: &mut SqliteConnection,
-    new: &NewImport,
-    lease: Duration,
-    known: &Stored,
-) -> Result<SessionKey, StoreError> {
-    let key = SessionKey {
-        import: known.id,
-        epoch: known.session.epoch.max(known.epoch) + 1,
-    };
-    // A request to cancel is for the import, not for the session that did not live to see it.
-    let cancel = known.session.cancel_reason.as_deref();
-    let cancel = cancel.filter(|_| !known.state.is_terminal());
-    insert_session(connection, key, &new.server, lease, cancel).await?;
-    let sql = concat!(
-        "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, labels = ?, \
-         write_method = ?, failure = NULL, outcome = NULL, end_time_ms = NULL, \
-         expire_time_ms = NULL, rejects_expire_time_ms = NULL, update_time_ms = ",
-        now_ms!(),
-        " WHERE id = ?"
-    );
-    let query = sqlx::query(sql)
-        .bind(stored(key.epoch))
-        .bind(&new.file_name)
-        .bind(json(&new.labels)?)
-        .bind(new.write_method.number())
-        .bind(key.import);
-    run(connection, query).await?;
-    Ok(key)
-}
-
-async fn insert_session(
-    connection: &mut SqliteConnection,
-    key: SessionKey,
-    server: &str,
-    lease: Duration,
-    cancel_reason: Option<&str>,
-) -> Result<(), StoreError> {
-    let sql = concat!(
-        "INSERT INTO rowlift_sessions (import, epoch, server, begin_time_ms, lease_until_ms, \
-         cancel_reason) SELECT ?, ?, ?, now_ms, now_ms + ?, ? FROM (SELECT ",
-        now_ms!(),
-        " AS now_ms)"
-    );
-    let query = sqlx::query(sql)
-        .bind(key.import)
-        .bind(stored(key.epoch))
-        .bind(server)
-        .bind(lease_ms(lease))
-        .bind(cancel_reason);
-    run(connection, query).await?;
-    Ok(())
 }
 
 /// See [`crate::store::Store::end_import`]. A repeat by the same session changes nothing.
@@ -492,7 +274,7 @@ async fn cancel_idle(
         epoch: known.session.epoch.max(known.epoch) + 1,
     };
     rejects::delete_undecided(connection, key.import).await?;
-    insert_session(connection, key, server, Duration::ZERO, None).await?;
+    open::insert_session(connection, key, server, Duration::ZERO, None).await?;
     let sql = "UPDATE rowlift_imports SET epoch = ? WHERE id = ?";
     let query = sqlx::query(sql).bind(stored(key.epoch)).bind(key.import);
     run(connection, query).await?;

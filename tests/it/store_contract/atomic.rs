@@ -63,7 +63,7 @@ async fn n_rejected(store: &dyn Store, id: &str) -> u64 {
     page.unwrap().unwrap().total
 }
 
-pub(crate) async fn commit_keeps_everything(backend: &dyn Backend) {
+pub(crate) async fn rows_of_a_transaction_show_at_its_commit_only(backend: &dyn Backend) {
     backend.execute(PAIRS).await;
     let plan = plan(backend, "t", &["name", "n"]).await;
     let store = backend.store();

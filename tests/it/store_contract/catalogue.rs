@@ -90,6 +90,15 @@ pub(crate) async fn keys_and_checks_are_described_by_the_catalogue(backend: &dyn
         !lower.plain && lower.columns.contains(&"name".to_owned()),
         "{lower:?}"
     );
+    assert!(
+        lower.arbiter && lower.predicate.contains("born"),
+        "{lower:?}"
+    );
+    assert!(
+        matches!(lower.terms.as_slice(), [term] if term.contains("lower(")),
+        "{lower:?}"
+    );
+    assert!(keys.iter().all(|key| key.arbiter && !key.terms.is_empty()));
     assert_eq!(keys.len(), 3);
 
     let foreign: Vec<_> = table

@@ -38,8 +38,12 @@ use crate::store::{StoreError, WriteRequest};
 const PARAMETERS_MAX: usize = 32_766;
 /// Rows of one INSERT; 128 are about a tenth slower.
 const ROWS_TOGETHER_MAX: usize = 512;
+/// Rows below which the savepoint around two statements costs more than they save.
+const ROWS_MERGED_MIN: usize = 8;
 /// Rows of one command where each has statements of its own.
 const ROWS_SINGLY_MAX: usize = 32;
+/// Shapes of rows whose statements are kept while a batch is written.
+const SHAPES_MAX: usize = 64;
 
 /// Whether the transaction still stands.
 pub(super) enum Written {
@@ -94,6 +98,7 @@ pub(super) async fn write_rows(
             }
         }
     }
+    let mut runs: Vec<(Shape, Run<'_>)> = Vec::new();
     let mut at = 0;
     while at < rows.n_rows() {
         if verdicts.refused.contains_key(&at) {
@@ -106,7 +111,16 @@ pub(super) async fn write_rows(
         let end = (at + 1..next_refused)
             .find(|index| !shape.takes(plan, rows.row(*index)))
             .unwrap_or(next_refused);
-        let run = Run::new(request, facts, key.as_ref(), &shape);
+        let known = runs.iter().position(|(known, _)| *known == shape);
+        let known = known.unwrap_or_else(|| {
+            if runs.len() == SHAPES_MAX {
+                runs.clear();
+            }
+            let run = Run::new(request, facts, key.as_ref(), &shape);
+            runs.push((shape, run));
+            runs.len() - 1
+        });
+        let run = &runs[known].1;
         if let Written::RolledBack = run.write(connection, at..end, verdicts).await? {
             return Ok(Written::RolledBack);
         }
@@ -151,10 +165,12 @@ impl<'a> Run<'a> {
             && !self.is_update_only
             && self.statements.n_inserted() > 0
             && (!updates || self.statements.update(1).is_some());
+        let width_min = if updates { ROWS_MERGED_MIN } else { 1 };
         let mut at = rows.start;
         while at < rows.end {
             let piece = at..at + piece_width(rows.end - at, width_max);
             at = piece.end;
+            let together = together && piece.len() >= width_min;
             if together && self.together(connection, piece.clone(), verdicts).await? {
                 continue;
             }
