@@ -3,8 +3,8 @@
 //! In: batches, one after the other. Out: their receipts; then everything is committed, or
 //! nothing. SQLite has one writer, and this holds it from the first statement to the last: other
 //! imports, heartbeats, cancel requests and takeovers wait meanwhile, in this process for the
-//! writer and in others for the file. A lease may run out under it, but nobody can take the
-//! import over before the transaction ends.
+//! writer and in others for the file; of a database in memory, reads wait too. A lease may run
+//! out under it, but nobody can take the import over before the transaction ends.
 //!
 //! Bounded by the call's deadline, else each call by the control timeout; a statement that
 //! outlasts it is interrupted and the connection closed, which rolls back.
@@ -155,7 +155,10 @@ async fn commit(
     whole: &WholeRange,
 ) -> Result<(), StoreError> {
     ledger::fence(connection, request.key).await?;
-    batches::insert_whole(connection, request.key.import, whole).await?;
+    if !batches::insert_whole(connection, request.key.import, whole).await? {
+        // An earlier transaction of this session is in, whose answer was lost.
+        return Err(internal("the rows of the import are committed already"));
+    }
     match try_execute(connection, "COMMIT").await {
         Ok(()) => Ok(()),
         Err(error) if is_deferred_violation(&error) => Err(internal(

@@ -148,6 +148,7 @@ pub(super) async fn record_dry_run(
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE").await?;
     fence(connection, key).await?;
+    // A repeat finds the range: there is nothing to write twice.
     batches::insert_whole(connection, key.import, whole).await?;
     execute(connection, "COMMIT").await
 }

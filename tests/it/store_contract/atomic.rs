@@ -111,6 +111,16 @@ pub(crate) async fn committed_transaction_is_one_range(backend: &dyn Backend) {
     let by_code = BTreeMap::from([("REQUIRED_MISSING".to_owned(), 2)]);
     assert_eq!(committed.rejected_by_code, by_code);
     assert_eq!(n_rejected(&*store, "range").await, 2);
+    // A second one, begun because the answer to the first was lost, changes nothing.
+    let mut atomic = store
+        .begin_atomic(request(key, &plan, &budget))
+        .await
+        .unwrap();
+    for batch in [&first, &second] {
+        atomic.write(batch, false).await.unwrap();
+    }
+    assert!(atomic.commit(&whole).await.is_err());
+    assert_eq!(number(backend, "select count(*) from t").await, 4);
     let resumed = open(&*store, &new_import("range"), OpenMode::Resume).await;
     assert_eq!(resumed.committed_hash, whole.rows_hash);
     assert_eq!(resumed.committed_offset, 6);

@@ -98,15 +98,18 @@ pub(in crate::store::sqlite) async fn insert(
     insert_range(connection, import, &range).await
 }
 
-/// Records all rows of an import at once. One without rows leaves no range, and neither does the
-/// repeat of one that is in.
+/// Records all rows of an import at once, unless some are recorded: false then. One without rows
+/// leaves no range.
 pub(in crate::store::sqlite) async fn insert_whole(
     connection: &mut SqliteConnection,
     import: i64,
     whole: &WholeRange,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    if !ranges(connection, import).await?.is_empty() {
+        return Ok(false);
+    }
     if whole.end == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let range = StoredRange {
         committed: CommittedRange {
@@ -117,12 +120,8 @@ pub(in crate::store::sqlite) async fn insert_whole(
         counts: whole.counts,
         n_batches: whole.n_batches.max(1),
     };
-    if let [known] = ranges(connection, import).await?.as_slice()
-        && known.committed == range.committed
-    {
-        return Ok(());
-    }
-    insert_range(connection, import, &range).await
+    insert_range(connection, import, &range).await?;
+    Ok(true)
 }
 
 /// Makes one range of those below the first gap that end at or below `watermark`.
