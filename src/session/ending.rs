@@ -2,6 +2,7 @@
 
 use crate::model::import::{Failure, ImportState, Reason};
 use crate::store::StoreError;
+use crate::writer::unavailable;
 
 /// What a reason does to the import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub fn of(reason: Reason) -> Ending {
         | Reason::NoUniqueKey
         | Reason::ChecksumMismatch
         | Reason::DuplicateContentMismatch
+        | Reason::IdConflict
         | Reason::RowRejected
         | Reason::RejectLimitExceeded
         | Reason::AllRowsRejected
@@ -55,11 +57,7 @@ pub fn failure_of(error: StoreError) -> Failure {
     match error {
         StoreError::Transient { sql_state, message } => {
             tracing::warn!(sql_state, error = message, "the database did not answer");
-            Failure::new(
-                Reason::DatabaseUnavailable,
-                "the database is not available, try again later",
-            )
-            .with("sql_state", sql_state)
+            unavailable(&sql_state)
         }
         StoreError::Fenced => Failure::new(
             Reason::Fenced,

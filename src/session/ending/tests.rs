@@ -6,6 +6,7 @@ fn reasons_end_imports_as_the_contract_says() {
     for (reason, ending) in [
         (Reason::CorruptFile, Ending::Failed),
         (Reason::ChecksumMismatch, Ending::Failed),
+        (Reason::IdConflict, Ending::Failed),
         (Reason::LimitExceeded, Ending::Failed),
         (Reason::RowRejected, Ending::Failed),
         (Reason::AllRowsRejected, Ending::Failed),

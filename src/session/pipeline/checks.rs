@@ -65,6 +65,6 @@ pub(super) fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
 pub(in crate::session) fn other_file() -> Failure {
     Failure::new(
         Reason::IdConflict,
-        "this is not the file that the import began with; resume it with that one",
+        "this is not the file that the import began with; send it under another id",
     )
 }

@@ -18,6 +18,7 @@ use sqlx::postgres::PgRow;
 use crate::model::batch::{Batch, Overdrawn, Receipt};
 use crate::model::import::{Failure, Reason};
 use crate::model::stats::RowCounts;
+use crate::store::failpoint;
 use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange, WriteRequest};
 
 use super::checkpoint::{self, Stored};
@@ -191,7 +192,9 @@ impl PgAtomicWrite<'_> {
             let range = checkpoint::insert_range(key, &Stored::of_whole(whole));
             simple(&mut transaction, &range).await?;
         }
-        transaction.commit().await.map_err(error::of_ledger)
+        failpoint::hit("atomic-before-commit").await?;
+        transaction.commit().await.map_err(error::of_ledger)?;
+        failpoint::hit("atomic-after-commit").await
     }
 
     fn statement_timeout(&self, time: Time) -> String {

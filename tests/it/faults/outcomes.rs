@@ -228,7 +228,7 @@ async fn a_dry_run_says_what_the_real_run_then_says() {
         database.execute("truncate keyed").await;
         let mut said = Vec::new();
         for validate_only in [true, false] {
-            let id = format!("{action:?}-{validate_only}");
+            let id = format!("{action:?}-{validate_only}").to_lowercase();
             let header = ImportHeader {
                 on_conflict: action.into(),
                 conflict_columns: match action {

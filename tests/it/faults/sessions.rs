@@ -158,18 +158,25 @@ async fn a_file_with_other_rows_is_refused_before_a_row_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_slept_through_a_takeover_commits_no_more() {
     let database = migrated().await;
-    let asleep = ServerProcess::start(&database, &SMALL_BATCHES).await;
-    let awake = ServerProcess::start(&database, &[]).await;
-    let client = asleep.client().await;
+    let sleeper = ServerProcess::start(&database, &SMALL_BATCHES).await;
+    let server = ServerProcess::start(&database, &[]).await;
+    let client = sleeper.client().await;
     let mut busy = Running::messages(client, row_header("asleep"), endless());
     busy.until_committed(2_000).await;
-    asleep.signal(Signal::STOP);
+    sleeper.signal(Signal::STOP);
+    let awake_at = Instant::now() + Duration::from_secs(20);
 
-    // Its open transactions hold the import until the database ends them, after 10 s.
+    // A transaction in which the sleeper was about to send rows holds the import until it wakes
+    // up; any other until the database ends it.
     let n_rows = businesses::tally(&database).await[0] + 5_000;
-    let client = awake.client().await;
-    let bound = Duration::from_secs(60);
+    let client = server.client().await;
+    let bound = Duration::from_mins(1);
+    let mut is_asleep = true;
     within(bound, "another process ends the import", async || {
+        if is_asleep && Instant::now() > awake_at {
+            sleeper.signal(Signal::CONT);
+            is_asleep = false;
+        }
         let import = Running::messages(client.clone(), row_header("asleep"), whole(n_rows));
         match import.end().await {
             Ok(finished) => {
@@ -185,10 +192,12 @@ async fn a_service_that_slept_through_a_takeover_commits_no_more() {
         }
     })
     .await;
-    asleep.signal(Signal::CONT);
+    if is_asleep {
+        sleeper.signal(Signal::CONT);
+    }
     assert_eq!(busy.refusal().await, "ABORTED, FENCED");
     let table = businesses::tally(&database).await;
     assert_eq!(table, businesses::once(n_rows));
-    asleep.leaves_nothing().await;
+    sleeper.leaves_nothing().await;
     leaves_nothing(&database).await;
 }
