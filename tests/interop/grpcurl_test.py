@@ -17,6 +17,7 @@ class GrpcurlTest(unittest.TestCase):
         path = os.path.join(cls.folder.name, "test.db")
         cls.service = Service(f"sqlite://{path}?mode=rwc", ['tables = [{name = "businesses"}]'])
         wait_until_serving(cls.service)
+        cls.examples = os.path.abspath("examples")
 
     @classmethod
     def tearDownClass(cls):
@@ -74,9 +75,62 @@ class GrpcurlTest(unittest.TestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("Code: NotFound", done.stderr)
         self.assertIn("TABLE_NOT_FOUND", done.stderr)
-        done = self.call("WatchImport", {"importId": "a"})
+        done = self.call("WatchImport", {"importId": "nobody"})
+        self.assertIn("Code: NotFound", done.stderr)
+        self.assertIn("IMPORT_NOT_FOUND", done.stderr)
+        done = self.call("DeleteImport", {"importId": "a"})
         self.assertIn("Code: Unimplemented", done.stderr)
-        self.assertIn("rowlift.v1.ImportService/WatchImport", done.stderr)
+        self.assertIn("rowlift.v1.ImportService/DeleteImport", done.stderr)
+
+    def test_a_batch_is_sent_twice_and_watched(self):
+        batch = {
+            "importId": "batch-1", "table": "businesses", "columnNames": ["name", "city"],
+            "rows": [{"values": [{"stringValue": "Dee"}, {"stringValue": "Derby"}]}],
+        }
+        done = self.call("ImportRows", batch)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        first = json.loads(done.stdout)
+        self.assertEqual(first["result"]["stats"]["insertedRowCount"], "1")
+        self.assertNotIn("replayed", first)
+        again = json.loads(self.call("ImportRows", batch).stdout)
+        self.assertTrue(again["replayed"])
+        self.assertEqual(again["result"], first["result"])
+        watched = json.loads(self.call("WatchImport", {"importId": "batch-1"}).stdout)
+        self.assertEqual(watched["job"]["state"], "STATE_SUCCEEDED")
+
+    def test_the_manuals_own_lines_work(self):
+        """Every grpcurl line of the contract whose RPC is built, as it is written there."""
+        for name, script in manual():
+            with self.subTest(name):
+                script = script.replace("localhost:50051", self.service.address)
+                done = subprocess.run(
+                    ["bash", "-c", 'grpcurl() { "$GRPCURL" "$@"; }\n' + script],
+                    cwd=self.examples, capture_output=True, text=True, check=False, timeout=60)
+                self.assertEqual(done.returncode, 0, f"{script}\n{done.stdout}{done.stderr}")
+
+
+# Lines that need what the test has not: another table, an import that has not ended, or an RPC
+# that is not built.
+NOT_HERE = ("crm.contacts", "CancelImport", "InspectFile", "DecodeFile", "ExportRejectedRows",
+            "DeleteImport")
+
+
+def manual():
+    """The shell lines in the contract's comments, with the RPC that they call."""
+    with open("proto/rowlift/v1/import_service.proto", encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    script = None
+    for line in lines:
+        text = line.removeprefix("//").removeprefix(" ")
+        if line == "// ```sh":
+            script = []
+        elif line == "// ```" and script is not None:
+            whole = "\n".join(script)
+            script = None
+            if not any(word in whole for word in NOT_HERE):
+                yield whole.rsplit("/", 1)[1], whole
+        elif script is not None:
+            script.append(text)
 
 
 if __name__ == "__main__":
