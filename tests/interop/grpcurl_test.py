@@ -105,7 +105,8 @@ class GrpcurlTest(unittest.TestCase):
                 script = script.replace("localhost:50051", self.service.address)
                 done = subprocess.run(
                     ["bash", "-c", 'grpcurl() { "$GRPCURL" "$@"; }\n' + script],
-                    cwd=self.examples, capture_output=True, text=True, check=False, timeout=60)
+                    cwd=self.examples, env={**os.environ, "GRPCURL": os.path.abspath(os.environ["GRPCURL"])},
+                    capture_output=True, text=True, check=False, timeout=60)
                 self.assertEqual(done.returncode, 0, f"{script}\n{done.stdout}{done.stderr}")
 
 

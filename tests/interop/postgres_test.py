@@ -144,10 +144,11 @@ class PostgresTest(unittest.TestCase):
         rows = pb.RowSource(column_names=["name"])
         with refused(self, grpc.StatusCode.NOT_FOUND, "TABLE_NOT_FOUND"):
             run_import(self.stub, pb.ImportHeader(table="pg_class", row_source=rows), [])
-        atomic = pb.ImportHeader(table="businesses", row_source=rows, commit_mode=2)
+        refuse = pb.DUPLICATE_FILE_POLICY_REFUSE
+        header = pb.ImportHeader(table="businesses", row_source=rows, duplicate_file=refuse)
         with refused(self, grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED") as details:
-            run_import(self.stub, atomic, [])
-        self.assertEqual(details["BadRequest"].field_violations[0].field, "header.commit_mode")
+            run_import(self.stub, header, [])
+        self.assertEqual(details["BadRequest"].field_violations[0].field, "header.duplicate_file")
         unknown = pb.RowSource(column_names=["name", "E-mial"])
         with refused(self, grpc.StatusCode.INVALID_ARGUMENT, "COLUMN_MAPPING"):
             run_import(self.stub, pb.ImportHeader(table="businesses", row_source=unknown), [])
