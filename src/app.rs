@@ -30,7 +30,7 @@ use crate::model::import::Failure;
 use crate::proto;
 use crate::proto::import_service_server::ImportServiceServer;
 use crate::session::admission::Admission;
-use crate::session::pipeline::MEMORY_UNIT_BYTES;
+use crate::session::memory::Memory;
 use crate::session::registry::Registry;
 use crate::session::{SessionConfig, Sessions, ending};
 use crate::shutdown::Tasks;
@@ -301,14 +301,13 @@ fn connection_window(config: &Config) -> u32 {
 
 fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
     let bytes_in_flight_max = usize::try_from(config.bytes_in_flight_max).unwrap_or(usize::MAX);
-    let memory_units = (bytes_in_flight_max / MEMORY_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
     let session_config = SessionConfig {
         imports_max: config.imports_max,
         queue_wait: config.queue_wait,
         header_timeout: config.header_timeout,
         idle_timeout: config.idle_timeout,
         rejected_rows_max: config.rejected_rows_max,
-        bytes_in_flight_max: memory_units * MEMORY_UNIT_BYTES,
+        bytes_in_flight_max,
         batches: BatchLimits {
             rows_first: config.batch_rows_first,
             rows_max: config.batch_rows_max,
@@ -330,7 +329,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
         admission: Admission::new(config.imports_max, config.imports_queue_max),
         registry: Registry::default(),
         writers: WriterPool::new(store.writers().total),
-        memory: Arc::new(Semaphore::new(memory_units)),
+        memory: Memory::new(bytes_in_flight_max),
         decoders: Arc::new(Semaphore::new(config.decoders_max)),
         draining: CancellationToken::new(),
         drained: CancellationToken::new(),

@@ -33,6 +33,15 @@ pub struct BatchLimits {
     pub bytes_max: usize,
 }
 
+impl BatchLimits {
+    /// One batch for everything, for callers that bound it themselves.
+    pub const NONE: BatchLimits = BatchLimits {
+        rows_first: usize::MAX,
+        rows_max: usize::MAX,
+        bytes_max: usize::MAX,
+    };
+}
+
 /// The open batch of an import and what is needed to close it.
 #[derive(Debug)]
 pub struct Batcher {
@@ -234,7 +243,7 @@ impl Batcher {
         self.rejected_bytes = 0;
         self.next_index += 1;
         self.start = self.end;
-        self.rows_target = (self.rows_target * 2).min(self.limits.rows_max);
+        self.rows_target = self.rows_target.saturating_mul(2).min(self.limits.rows_max);
         batch
     }
 

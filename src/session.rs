@@ -24,6 +24,7 @@ use crate::model::import::Failure;
 use crate::progress::Outbox;
 use crate::session::admission::{Admission, Ticket};
 use crate::session::inbound::Inbound;
+use crate::session::memory::Memory;
 use crate::session::registry::Registry;
 use crate::session::spec::ImportSpec;
 use crate::store::Store;
@@ -35,6 +36,7 @@ pub mod ending;
 pub mod inbound;
 pub mod intake;
 pub mod live;
+pub mod memory;
 pub mod open;
 pub mod pipeline;
 pub mod registry;
@@ -91,8 +93,8 @@ pub struct Sessions {
     pub registry: Registry,
     /// Places for writers.
     pub writers: WriterPool,
-    /// Bytes in flight, in units of [`pipeline::MEMORY_UNIT_BYTES`].
-    pub memory: Arc<Semaphore>,
+    /// Bytes in flight.
+    pub memory: Memory,
     /// Places for child processes.
     pub decoders: Arc<Semaphore>,
     /// The server is stopping: imports are told, none is accepted.

@@ -292,6 +292,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// What is committed, recomputed from the batches. The conservation law is asserted with it.
     async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError>;
 
+    /// The same once no transaction of the session is in doubt any more: a COMMIT that was sent and
+    /// not answered has come through or not. Waits for it.
+    async fn settled(&self, key: SessionKey) -> Result<Committed, StoreError>;
+
+    /// Whether transactions can have settings of their own.
+    fn takes_settings(&self) -> bool;
+
     /// Begins the one transaction of an ATOMIC import or a dry run. The fence is looked at now,
     /// without a lock, and again at the commit.
     async fn begin_atomic<'a>(

@@ -144,9 +144,9 @@ fn import_spec(
     rows::check_rows("rows", &request.rows, column_names.len())?;
     let (rejects, commit_mode) =
         match number::<proto::ErrorPolicy>("error_policy", request.error_policy)? {
-            // All or nothing, however many batches the rows make.
+            // All or nothing: a message's rows fit one batch.
             proto::ErrorPolicy::Unspecified | proto::ErrorPolicy::Abort => {
-                (RejectPolicy::AbortTellingAll, CommitMode::Atomic)
+                (RejectPolicy::AbortTellingAll, CommitMode::OneBatch)
             }
             proto::ErrorPolicy::SkipRow => (RejectPolicy::SkipDefault, CommitMode::PerBatch),
         };

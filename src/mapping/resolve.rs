@@ -18,6 +18,7 @@ use crate::model::import::{Failure, Reason};
 use crate::model::plan::{OnConflict, OnMissing};
 use crate::model::reject::SourceKind;
 use crate::model::table::{Column, ColumnType, Table};
+use crate::model::value::Value;
 
 mod fixed;
 mod links;
@@ -157,6 +158,21 @@ impl Resolution<'_> {
                 &self.table.unique_keys[key].columns
             }
         };
+        for (index, link) in self.links.iter().enumerate() {
+            let name = &self.table.columns[link.table_column].name;
+            let Feed::Given(Given::Fixed(value)) = &link.feed else {
+                continue;
+            };
+            let is_absent = matches!(
+                value.row(0).value(0),
+                Value::Null | Value::Unset | Value::Default
+            );
+            if is_absent && key_columns.contains(name) {
+                let what = format!("rows meet by column {}, which needs a value", quoted(name));
+                let path = format!("header.columns[{index}]");
+                return Err(failure(self.source.where_, vec![(path, what)]));
+            }
+        }
         let effective = self.links.iter().map(|link| self.effective(link)).collect();
         let strays = self.strays();
         let mut fed = Vec::new();

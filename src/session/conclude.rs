@@ -41,8 +41,7 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
         failure = Some(late);
     }
     let left = live
-        .deadline
-        .at()
+        .bound()
         .map(|at| at.saturating_duration_since(Instant::now()));
     let bound = left.map_or(LEDGER_BOUND, |left| {
         left.clamp(DEADLINE_BOUND, LEDGER_BOUND)
@@ -50,7 +49,7 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
     let settled = tokio::time::timeout(bound, settle(&live, failure.clone())).await;
     let stored = settled.is_ok();
     let outcome = settled.unwrap_or_else(|_| {
-        let late = match live.deadline.at() {
+        let late = match live.bound() {
             Some(_) => ending::deadline().with("phase", "COMMITTING"),
             None => Failure::new(Reason::DatabaseUnavailable, "the ledger did not answer"),
         };
@@ -117,7 +116,11 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     // Twice at most: once the outcome is stored no batch of this session can commit any more, but
     // one that was cut short may have committed just before.
     for _ in 0..2 {
-        let committed = match retried(|| store.committed(key)).await {
+        let asked = retried(|| match live.writes_cut {
+            true => store.settled(key),
+            false => store.committed(key),
+        });
+        let committed = match asked.await {
             Ok(committed) => committed,
             Err(error) => {
                 // Without the ledger's counts nothing is final; the lease ends the session.
@@ -137,6 +140,10 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
         // Rows that broke the reject limit are stored outside of any committed range.
         stats.rows.rejected += live.tally.n_beyond_limit();
         stats.received_rows = stats.received_rows.max(stats.rows.total());
+        if live.is_all_in(&committed) {
+            // The COMMIT of an ATOMIC import came through before what was to stop it.
+            failure = None;
+        }
         failure = failure.or_else(|| verify(live, stats, committed.watermark));
         let outcome = ImportOutcome {
             committed_offset: committed.watermark,

@@ -23,8 +23,7 @@ use crate::session::spec::FileSpec;
 pub struct Intake {
     unwrapper: Unwrapper,
     sorter: Sorter,
-    hasher: Sha256,
-    n_bytes: u64,
+    receiving: Receiving,
 }
 
 /// What was received, as sent.
@@ -36,22 +35,26 @@ pub struct Received {
     pub sha256: [u8; 32],
 }
 
-impl Received {
-    /// Of bytes that `pieces` hands out.
-    pub fn of<E>(
-        pieces: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
-    ) -> Result<Received, E> {
-        let mut hasher = Sha256::new();
-        let mut n_bytes = 0;
-        pieces(&mut |piece| {
-            hasher.update(piece);
-            n_bytes += piece.len() as u64;
-            Ok(())
-        })?;
-        Ok(Received {
-            n_bytes,
-            sha256: hasher.finalize().into(),
-        })
+/// What is being received.
+#[derive(Debug, Default)]
+pub struct Receiving {
+    hasher: Sha256,
+    n_bytes: u64,
+}
+
+impl Receiving {
+    /// Takes in the next bytes.
+    pub fn add(&mut self, data: &[u8]) {
+        self.hasher.update(data);
+        self.n_bytes += data.len() as u64;
+    }
+
+    /// What has been received so far.
+    pub fn received(&self) -> Received {
+        Received {
+            n_bytes: self.n_bytes,
+            sha256: self.hasher.clone().finalize().into(),
+        }
     }
 }
 
@@ -83,8 +86,7 @@ impl Intake {
                 spool_dir: spool_dir.to_owned(),
                 state: State::Undecided(Vec::new()),
             },
-            hasher: Sha256::new(),
-            n_bytes: 0,
+            receiving: Receiving::default(),
         }
     }
 
@@ -96,10 +98,9 @@ impl Intake {
         stopped: &dyn Fn() -> bool,
         each: &mut dyn FnMut(Decoded),
     ) -> Result<(), DecodeError> {
-        self.hasher.update(data);
-        self.n_bytes += data.len() as u64;
+        self.receiving.add(data);
         let sorter = &mut self.sorter;
-        sorter.check_size(self.n_bytes)?;
+        sorter.check_size(self.receiving.n_bytes)?;
         self.unwrapper.feed(data, &mut |plain| {
             if stopped() {
                 return Err(DecodeError::Cancelled);
@@ -118,10 +119,7 @@ impl Intake {
 
     /// What has been received so far.
     pub fn received(&self) -> Received {
-        Received {
-            n_bytes: self.n_bytes,
-            sha256: self.hasher.clone().finalize().into(),
-        }
+        self.receiving.received()
     }
 
     /// Whether the bytes are those of a workbook, which is decoded once it is complete.

@@ -23,7 +23,7 @@ use crate::model::import::{Failure, Phase, Reason};
 use crate::progress::{self, Outbox};
 use crate::session::admission::{Slot, overloaded};
 use crate::session::open::Held;
-use crate::session::pipeline::{Input, Output};
+use crate::session::pipeline::{Input, Output, other_file};
 use crate::session::registry::Registration;
 use crate::session::spec::{Disconnect, SourceSpec};
 use crate::session::tally::Tally;
@@ -39,7 +39,7 @@ mod signals;
 mod start;
 mod whole;
 
-use signals::{feed, sleep_until, stop_signal};
+use signals::{caller_gone, feed, sleep_until, stop_signal};
 use whole::WholeWriter;
 
 /// Messages between session and pipeline.
@@ -173,6 +173,9 @@ impl Live {
     where
         S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
     {
+        if self.is_other_file() {
+            return Err(other_file());
+        }
         self.take_slot().await?;
         self.phase = Phase::Receiving;
         let interval = self.held.spec.progress_interval;
@@ -224,16 +227,12 @@ impl Live {
         let flush_at = self.flush_at.filter(|_| self.pending.is_none());
         let takes_output = self.takes_output();
         let again_at = self.whole.as_ref().and_then(WholeWriter::again_at);
-        let phase = self.phase;
+        let (phase, bound) = (self.phase, self.bound());
         tokio::select! {
             biased;
             failure = stop_signal(&self.sessions, &mut self.registration) => Step::Stop(failure),
-            () = self.call.caller_gone.cancelled(), if !self.detached => {
-                Step::CallerGone(open::caller_gone())
-            }
-            () = sleep_until(self.deadline.at()) => {
-                let failure = ending::deadline().with("phase", format!("{phase:?}").to_uppercase());
-                if self.detached { Step::Stop(failure) } else { Step::CallerGone(failure) }
+            failure = caller_gone(&self.call, bound, self.detached, phase) => {
+                Step::CallerGone(failure)
             }
             () = self.sessions.draining.cancelled(), if !self.told_draining => Step::Draining,
             Some(written) = self.writes.join_next() => Step::Written(written),
@@ -259,6 +258,7 @@ impl Live {
         let mut queued = tokio::time::interval(QUEUED_PROGRESS);
         // The first tick is immediate: it is for those who do not get a slot at once.
         loop {
+            let bound = self.bound();
             tokio::select! {
                 biased;
                 // Nothing is lost: whoever stops waiting leaves the line.
@@ -269,9 +269,8 @@ impl Live {
                 failure = stop_signal(&self.sessions, &mut self.registration) => {
                     return Err(failure);
                 }
-                () = self.call.caller_gone.cancelled() => return Err(open::caller_gone()),
-                () = sleep_until(self.deadline.at()) => {
-                    return Err(ending::deadline().with("phase", "QUEUED"));
+                failure = caller_gone(&self.call, bound, self.detached, Phase::Queued) => {
+                    self.on_caller_gone(failure)?;
                 }
                 () = sleep_until(Some(give_up_at)) => {
                     let message = format!("waited {} s for a place, try again later", wait.as_secs());
@@ -284,15 +283,17 @@ impl Live {
 
     /// Waits for something short, unless the import is to stop before.
     async fn guarded<T>(&mut self, work: impl Future<Output = T> + Send) -> Result<T, Failure> {
-        let deadline = self.deadline.at();
-        let phase = self.phase;
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            failure = stop_signal(&self.sessions, &mut self.registration) => Err(failure),
-            () = sleep_until(deadline) => {
-                Err(ending::deadline().with("phase", format!("{phase:?}").to_uppercase()))
-            }
+        tokio::pin!(work);
+        loop {
+            let (phase, bound) = (self.phase, self.bound());
+            let gone = tokio::select! {
+                biased;
+                // Nothing is lost: what is cut short is asked again by a later session.
+                done = &mut work => return Ok(done),
+                failure = stop_signal(&self.sessions, &mut self.registration) => return Err(failure),
+                gone = caller_gone(&self.call, bound, self.detached, phase) => gone,
+            };
+            self.on_caller_gone(gone)?;
         }
     }
 
@@ -308,17 +309,14 @@ impl Live {
     /// Returns what ended the wait early. The import has its reason already; what a write says is
     /// only counted.
     pub(super) async fn finish_writes(&mut self) -> Option<Failure> {
-        let deadline = self.deadline.at();
+        let deadline = self.bound();
         let detached = self.detached;
         let mut progress = tokio::time::interval(QUEUED_PROGRESS);
-        loop {
+        while self.n_writes() > 0 {
             // Cancel safe: a write that has ended stays in the set until it is taken.
             tokio::select! {
                 biased;
-                written = self.writes.join_next() => match written {
-                    Some(written) => drop(self.on_written(written)),
-                    None => return None,
-                },
+                Some(written) = self.writes.join_next() => drop(self.on_written(written)),
                 Some(receipt) = whole::receipt(self.whole.as_mut()) => {
                     self.on_whole_receipt(&receipt);
                 }
@@ -330,6 +328,16 @@ impl Live {
                 }
                 _ = progress.tick() => self.report(),
             }
+        }
+        None
+    }
+
+    /// Until when the import may go on: with its caller the call's deadline.
+    pub(super) fn bound(&self) -> Option<Instant> {
+        if self.detached {
+            self.deadline.at()
+        } else {
+            self.call.deadline
         }
     }
 
@@ -371,6 +379,9 @@ impl Live {
         let Disconnect::Continue(bound) = self.held.spec.disconnect else {
             return Err(failure);
         };
+        if self.detached {
+            return Err(failure);
+        }
         let is_gone = matches!(failure.reason, Reason::CancelledByCaller | Reason::Deadline);
         if !is_gone || !self.finish_received {
             return Err(failure);
@@ -388,6 +399,17 @@ impl Live {
     pub(super) fn close_input(&mut self) {
         self.input = None;
         self.pending = None;
+    }
+
+    /// The header names another hash than an earlier session noted.
+    fn is_other_file(&self) -> bool {
+        let SourceSpec::File(file) = &self.held.spec.source else {
+            return false;
+        };
+        match (file.sha256, self.held.open.file_sha256) {
+            (Some(announced), Some(noted)) => announced != noted,
+            _ => false,
+        }
     }
 
     fn is_file(&self) -> bool {

@@ -205,6 +205,13 @@ async fn open_import(
 
 /// Only settings that the configuration names may be set.
 fn check_settings(sessions: &Sessions, spec: &ImportSpec) -> Result<(), Failure> {
+    if !spec.settings.is_empty() && !sessions.store.takes_settings() {
+        return Err(Failure::new(
+            Reason::InvalidOption,
+            "this database has no settings of a transaction",
+        )
+        .with_field("header.settings", "set, and the database takes none"));
+    }
     let allowed = &sessions.config.settings_allowed;
     let refused = spec.settings.keys().find(|name| !allowed.contains(name));
     match refused {

@@ -30,18 +30,18 @@ use crate::model::import::{Failure, Reason, WriteMethod};
 use crate::model::plan::WritePlan;
 use crate::model::table::Table;
 use crate::session::inbound::{PackRows, Totals};
+use crate::session::memory::Share;
 use crate::session::spec::{ImportSpec, SourceSpec};
 use crate::writer::QueuedBatch;
 
 use run::Run;
 
+pub(in crate::session) use checks::other_file;
+
 mod checks;
 mod hold;
 mod run;
 mod sent_again;
-
-/// One permit of the memory budget pays for so many bytes.
-pub const MEMORY_UNIT_BYTES: usize = 1024;
 
 /// What the session hands in.
 pub enum Input {
@@ -132,10 +132,10 @@ pub struct Pipeline {
     pub limits: Limits,
     /// Bounds on batches.
     pub batch_limits: BatchLimits,
-    /// Bytes in flight of all imports, in units of [`MEMORY_UNIT_BYTES`].
-    pub memory: Arc<Semaphore>,
-    /// Permits of `memory` in all.
-    pub memory_units: usize,
+    /// Bytes in flight.
+    pub memory: Share,
+    /// Whole: a permit for each attempt whose transaction has its writer; batches wait for it.
+    pub has_place: Arc<Semaphore>,
     /// Child processes of all imports.
     pub decoders: Arc<Semaphore>,
     /// The program that decodes workbooks.
@@ -179,6 +179,7 @@ impl Pipeline {
         let whole = self.whole;
         let mut run = Run::new(self, output);
         let result = match (&spec.source, whole) {
+            (SourceSpec::File(file), false) if run.knows_file() => run.known_file(file, input),
             (SourceSpec::File(file), false) => run.file(file, input),
             (SourceSpec::File(file), true) => run.whole_file(file, input),
             (SourceSpec::Rows(_), false) => run.rows(input),

@@ -65,6 +65,8 @@ pub enum CommitMode {
     PerBatch,
     /// All, or none.
     Atomic,
+    /// All, in one batch: there are few.
+    OneBatch,
 }
 
 /// What a lost caller does to the import.

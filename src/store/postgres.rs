@@ -280,6 +280,15 @@ impl Store for PgStore {
         self.within(read).await
     }
 
+    async fn settled(&self, key: SessionKey) -> Result<Committed, StoreError> {
+        let read = async { ledger::settled(self.ledger().await?, key).await };
+        self.within(read).await
+    }
+
+    fn takes_settings(&self) -> bool {
+        true
+    }
+
     async fn begin_atomic<'a>(
         &'a self,
         request: AtomicRequest<'a>,

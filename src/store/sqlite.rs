@@ -194,6 +194,17 @@ impl Store for SqliteStore {
         ))
     }
 
+    async fn settled(&self, key: SessionKey) -> Result<Committed, StoreError> {
+        // A COMMIT that was cut has been interrupted or has come through when the writer is free.
+        on_writer!(self, |connection| ledger::batches::committed(
+            connection, key.import
+        ))
+    }
+
+    fn takes_settings(&self) -> bool {
+        false
+    }
+
     async fn begin_atomic<'a>(
         &'a self,
         request: AtomicRequest<'a>,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, Reason};
@@ -53,6 +53,8 @@ pub struct WholeOptions {
     pub per_batch: bool,
     /// Where rejected rows are kept aside.
     pub spill_dir: PathBuf,
+    /// Gets a permit once the transaction has its writer: batches may come from then on.
+    pub has_place: Arc<Semaphore>,
 }
 
 /// What became of the import.
@@ -64,6 +66,8 @@ pub struct WholeReceipt {
     pub n_beyond: u64,
     /// More rows were rejected than the import allows.
     pub over_limit: bool,
+    /// Rejected rows of the batch that passed the limit.
+    pub beyond: Vec<RejectedRow>,
 }
 
 /// The transaction's state.
@@ -82,6 +86,7 @@ pub async fn write_whole(
     receipts: mpsc::Sender<Receipt>,
 ) -> Result<WholeReceipt, StoreError> {
     let _places = places(pool, context).await?;
+    options.has_place.add_permits(1);
     let store = Arc::clone(&context.store);
     let mut writing = store
         .begin_atomic(AtomicRequest {
@@ -129,12 +134,46 @@ pub async fn write_whole(
             }
             Err(StoreError::RejectLimit { recorded }) => {
                 drop(writing);
-                whole.keep_aside(recorded).await?;
-                return whole.store_failed(context, options, true).await;
+                if let Some(receipt) = committed_after_all(context, options).await? {
+                    return Ok(receipt);
+                }
+                whole.keep_aside(recorded.clone()).await?;
+                let receipt = whole.store_failed(context, options, true).await?;
+                return Ok(WholeReceipt {
+                    beyond: recorded,
+                    ..receipt
+                });
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether rows met those of an earlier attempt, whose COMMIT was not answered and is in.
+async fn committed_after_all(
+    context: &WriteContext,
+    options: &WholeOptions,
+) -> Result<Option<WholeReceipt>, StoreError> {
+    if options.validate_only {
+        return Ok(None);
+    }
+    let committed = context.store.settled(context.key).await?;
+    if committed.watermark == 0 {
+        return Ok(None);
+    }
+    let range = WholeRange {
+        end: committed.watermark,
+        rows_hash: 0,
+        counts: committed.counts,
+        n_batches: committed.n_batches,
+        position: None,
+    };
+    Ok(Some(WholeReceipt {
+        decided: Some(range),
+        n_beyond: 0,
+        over_limit: false,
+        beyond: Vec::new(),
+    }))
 }
 
 /// The right to hold a transaction open, and a writer's place.
@@ -192,6 +231,7 @@ impl Whole {
             decided: (self.range.end > 0).then_some(self.range),
             n_beyond: 0,
             over_limit: false,
+            beyond: Vec::new(),
         })
     }
 
@@ -203,6 +243,7 @@ impl Whole {
             decided: (self.range.end > 0).then_some(self.range),
             n_beyond: 0,
             over_limit: false,
+            beyond: Vec::new(),
         })
     }
 
@@ -219,6 +260,7 @@ impl Whole {
                 decided: None,
                 n_beyond: n_rejected,
                 over_limit,
+                beyond: Vec::new(),
             });
         }
         self.store_range(context).await?;
@@ -226,6 +268,7 @@ impl Whole {
             n_beyond: n_rejected - self.range.counts.rejected,
             decided: Some(self.range),
             over_limit,
+            beyond: Vec::new(),
         })
     }
 

@@ -13,7 +13,7 @@ use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
 use crate::session::live::whole::WholeWriter;
 use crate::session::live::{COMPACT_BATCHES, CSV_FLUSH, Live, Written};
 use crate::session::pipeline::{Input, MappedSource, Output};
-use crate::session::spec::RejectPolicy;
+use crate::session::spec::{Disconnect, RejectPolicy};
 use crate::session::{Message, ending};
 use crate::store::StoreError;
 use crate::writer::{self, QueuedBatch, WriteContext};
@@ -121,6 +121,11 @@ impl Live {
     async fn on_finish(&mut self, totals: Totals) -> Result<(), Failure> {
         self.finish_received = true;
         self.flush_at = None;
+        if let Disconnect::Continue(bound) = self.held.spec.disconnect {
+            // The writers outlast the caller from now on, by this bound at most.
+            let call = self.call.deadline.unwrap_or_else(Instant::now);
+            self.deadline.set(call.max(Instant::now()) + bound);
+        }
         if self.is_file() {
             self.phase = Phase::Decoding;
         }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::model::import::Failure;
+use crate::model::import::{Failure, Phase};
 use crate::session::pipeline::Input;
 use crate::session::registry::Registration;
-use crate::session::{Sessions, ending};
+use crate::session::{Call, Sessions, ending, open};
 use crate::store::{Pulse, StoreError};
 use crate::writer;
 
@@ -22,6 +22,22 @@ pub(super) async fn stop_signal(sessions: &Sessions, registration: &mut Registra
             Pulse::Fenced => ending::failure_of(StoreError::Fenced),
             Pulse::CancelRequested | Pulse::Held => cancelled_by_request(),
         },
+    }
+}
+
+/// The caller is gone, or its deadline has passed; without a caller, the bound that holds instead.
+pub(super) async fn caller_gone(
+    call: &Call,
+    bound: Option<Instant>,
+    detached: bool,
+    phase: Phase,
+) -> Failure {
+    tokio::select! {
+        biased;
+        () = call.caller_gone.cancelled(), if !detached => open::caller_gone(),
+        () = sleep_until(bound) => {
+            ending::deadline().with("phase", format!("{phase:?}").to_uppercase())
+        }
     }
 }
 

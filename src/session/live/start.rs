@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::BatchLimits;
 use crate::batch::decided::DecidedRange;
 use crate::model::import::Phase;
 use crate::progress::{Accepted, Outbox};
 use crate::session::open::Held;
-use crate::session::pipeline::{DecidedBefore, MEMORY_UNIT_BYTES, Pipeline};
+use crate::session::pipeline::{DecidedBefore, Pipeline};
 use crate::session::spec::CommitMode;
 use crate::session::tally::Tally;
 use crate::session::{Call, Sessions};
@@ -33,6 +34,7 @@ impl Live {
         let stop = CancellationToken::new();
         let is_whole = held.spec.commit_mode == CommitMode::Atomic || held.spec.validate_only;
         let attempt = Arc::new(AtomicU64::new(0));
+        let has_place = Arc::new(Semaphore::new(0));
         let config = &sessions.config;
         let pipeline = Pipeline {
             spec: Arc::clone(&held.spec),
@@ -44,9 +46,16 @@ impl Live {
             whole: is_whole,
             attempt: Arc::clone(&attempt),
             limits: config.limits.clone(),
-            batch_limits: config.batches,
-            memory: Arc::clone(&sessions.memory),
-            memory_units: config.bytes_in_flight_max / MEMORY_UNIT_BYTES,
+            batch_limits: match held.spec.commit_mode {
+                CommitMode::OneBatch => BatchLimits::NONE,
+                CommitMode::PerBatch | CommitMode::Atomic => config.batches,
+            },
+            memory: if is_whole {
+                sessions.memory.whole.clone()
+            } else {
+                sessions.memory.batches.clone()
+            },
+            has_place: Arc::clone(&has_place),
             decoders: Arc::clone(&sessions.decoders),
             decoder_program: config.decoder_program.clone(),
             spool_dir: config.spool_dir.clone(),
@@ -83,7 +92,7 @@ impl Live {
             context: None,
             writes: JoinSet::new(),
             in_flight_max: 1,
-            whole: is_whole.then(|| WholeWriter::new(attempt)),
+            whole: is_whole.then(|| WholeWriter::new(attempt, has_place)),
             compacted_at: 0,
             compacting: false,
             deadline,

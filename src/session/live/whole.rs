@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::model::batch::Receipt;
 use crate::model::import::Failure;
@@ -17,10 +17,12 @@ use crate::session::ending::{self, Ending};
 use crate::session::live::{Live, Written};
 use crate::session::pipeline::Input;
 use crate::session::spec::CommitMode;
-use crate::store::StoreError;
+use crate::store::{Committed, StoreError};
 use crate::writer::whole::{WholeEnd, WholeInput, WholeOptions, WholeReceipt, write_whole};
 use crate::writer::{QueuedBatch, pause_after, unavailable};
 
+/// Attempts after the first, each with a retry window of its own.
+const ATTEMPTS_MAX: u32 = 10;
 /// Batches that the task has or is about to get.
 const IN_FLIGHT_MAX: usize = 2;
 
@@ -39,6 +41,8 @@ pub(super) struct WholeWriter {
     may_be_committed: bool,
     /// Rejected rows below were told as samples already.
     told_below: u64,
+    /// Lets the pipeline hand out batches.
+    has_place: Arc<Semaphore>,
 }
 
 /// A running transaction.
@@ -62,7 +66,7 @@ pub(super) async fn receipt(whole: Option<&mut WholeWriter>) -> Option<Receipt> 
 }
 
 impl WholeWriter {
-    pub(super) fn new(wanted: Arc<AtomicU64>) -> WholeWriter {
+    pub(super) fn new(wanted: Arc<AtomicU64>, has_place: Arc<Semaphore>) -> WholeWriter {
         WholeWriter {
             wanted,
             seen: 0,
@@ -72,6 +76,7 @@ impl WholeWriter {
             again_at: None,
             may_be_committed: false,
             told_below: 0,
+            has_place,
         }
     }
 
@@ -126,6 +131,7 @@ impl Live {
             validate_only: self.held.spec.validate_only,
             per_batch: self.held.spec.commit_mode == CommitMode::PerBatch,
             spill_dir: self.sessions.config.spool_dir.clone(),
+            has_place: Arc::clone(&whole.has_place),
         };
         self.writes.spawn(async move {
             let ended =
@@ -161,6 +167,8 @@ impl Live {
         if let Some(task) = &mut whole.task {
             task.n_in_flight = task.n_in_flight.saturating_sub(1);
         }
+        // An attempt that gets on has its own time: a long one may meet more than one fault.
+        whole.give_up_at = None;
         let told = receipt
             .rejected
             .partition_point(|row| row.ordinal < whole.told_below);
@@ -175,9 +183,20 @@ impl Live {
         result: Result<WholeReceipt, StoreError>,
     ) -> Result<(), Failure> {
         let deadline_moved = !self.deadline.has_passed();
+        let task = self.whole.as_mut().and_then(|whole| whole.task.as_mut());
+        let mut last = Vec::new();
+        if let Some(task) = task {
+            while let Ok(receipt) = task.receipts.try_recv() {
+                last.push(receipt);
+            }
+        }
+        for receipt in &last {
+            self.on_whole_receipt(receipt);
+        }
         match result {
             Ok(receipt) => {
                 self.whole = None;
+                self.outbox.rejected(&receipt.beyond);
                 if let Some(range) = &receipt.decided {
                     self.tally.whole(range);
                 }
@@ -213,7 +232,8 @@ impl Live {
         let now = Instant::now();
         let pause = pause_after(whole.n_failed);
         whole.n_failed += 1;
-        if now + pause > *whole.give_up_at.get_or_insert(now + window) {
+        let is_late = now + pause > *whole.give_up_at.get_or_insert(now + window);
+        if is_late || whole.n_failed > ATTEMPTS_MAX {
             self.whole = None;
             return Err(unavailable(sql_state));
         }
@@ -231,7 +251,7 @@ impl Live {
             .as_ref()
             .is_some_and(|whole| whole.may_be_committed);
         if may_be_committed {
-            match self.guarded(store.committed(key)).await? {
+            match self.guarded(store.settled(key)).await? {
                 Ok(committed) if committed.watermark > self.tally.watermark() => {
                     self.tally.adopt(&committed);
                     self.whole = None;
@@ -255,6 +275,13 @@ impl Live {
         self.ended = false;
         self.pending = Some(Input::Again(attempt));
         Ok(())
+    }
+
+    /// Whether the one transaction of an ATOMIC import is in, whatever was to stop it.
+    pub(in crate::session) fn is_all_in(&self, committed: &Committed) -> bool {
+        let is_atomic =
+            self.held.spec.commit_mode == CommitMode::Atomic && !self.held.spec.validate_only;
+        is_atomic && self.ended && committed.watermark > 0
     }
 
     /// The import ends before its rows do: what the transaction is to keep.

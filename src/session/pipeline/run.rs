@@ -25,14 +25,14 @@ use crate::model::frame::Frame;
 use crate::model::plan::WritePlan;
 use crate::model::reject::SourceKind;
 use crate::session::inbound::{PackRows, Totals};
-use crate::session::intake::{Intake, Received};
+use crate::session::intake::{Intake, Receiving};
 use crate::session::spec::FileSpec;
 use crate::writer::QueuedBatch;
 
 use super::checks::{check_crc, check_file, check_rows, other_file};
-use super::hold::Hold;
+use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
-use super::{Input, MEMORY_UNIT_BYTES, MappedSource, Output, Pipeline, Stop};
+use super::{Input, MappedSource, Output, Pipeline, Stop};
 
 /// The state of a run.
 pub(super) struct Run {
@@ -46,6 +46,8 @@ pub(super) struct Run {
     sent_again: SentAgain,
     /// Whole: which attempt this is.
     attempt: u64,
+    /// Whole: its transaction has a writer.
+    has_place: bool,
 }
 
 /// A run once the mapping is known.
@@ -65,7 +67,13 @@ impl Run {
             mapped: None,
             waiting: Vec::new(),
             attempt: 0,
+            has_place: false,
         }
+    }
+
+    /// Whether an earlier session noted the hash of the file.
+    pub(super) fn knows_file(&self) -> bool {
+        self.pipeline.decided.file_sha256.is_some()
     }
 
     /// The last output.
@@ -162,7 +170,12 @@ impl Run {
                 let mapped = run.mapped.as_mut().expect("begun above");
                 mapped.batcher.note_position(*end, position.clone());
             }
-            held.frames(|frame| run.decoded(Decoded::Rows(frame)))?;
+            held.frames(|frame| {
+                if run.pipeline.stop.is_cancelled() {
+                    return Err(Stop::Gone);
+                }
+                run.decoded(Decoded::Rows(frame))
+            })?;
             run.end(totals, totals.sha256)
         })
     }
@@ -172,11 +185,45 @@ impl Run {
         file: &FileSpec,
         mut input: Receiver<Input>,
     ) -> Result<Output, Stop> {
+        let (mut held, totals) = self.held_file(file, &mut input)?;
+        self.attempts(input, |run| run.decode_held(file, &mut held, totals))
+    }
+
+    /// A CSV whose hash an earlier session noted: none of it is written unless it is that one.
+    pub(super) fn known_file(
+        &mut self,
+        file: &FileSpec,
+        mut input: Receiver<Input>,
+    ) -> Result<Output, Stop> {
+        let (mut held, totals) = self.held_file(file, &mut input)?;
+        self.decode_held(file, &mut held, totals)
+    }
+
+    fn decode_held(
+        &mut self,
+        file: &FileSpec,
+        held: &mut Held,
+        totals: Totals,
+    ) -> Result<Output, Stop> {
+        let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
+        let mut intake = Intake::new(file, limits, dir);
+        held.pieces(|piece| self.collect(|stopped, each| intake.feed(piece, stopped, each)))?;
+        self.finish_file(file, intake, totals)
+    }
+
+    /// A whole file, which is the one that it is said to be.
+    fn held_file(
+        &mut self,
+        file: &FileSpec,
+        input: &mut Receiver<Input>,
+    ) -> Result<(Held, Totals), Stop> {
         let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
+        let mut receiving = Receiving::default();
         let totals = loop {
             match input.blocking_recv() {
                 Some(Input::Chunk { data, crc32c }) => {
                     check_crc(&data, crc32c)?;
+                    receiving.add(&data);
                     hold.write(&data)?;
                 }
                 Some(Input::Finish(totals)) => break totals,
@@ -185,15 +232,9 @@ impl Run {
                 None => return Err(Stop::Gone),
             }
         };
-        let mut held = hold.finish()?;
-        let received = Received::of::<Stop>(|each| held.pieces(each))?;
+        let received = receiving.received();
         check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
-        self.attempts(input, |run| {
-            let (limits, dir) = (&run.pipeline.limits, &run.pipeline.spool_dir);
-            let mut intake = Intake::new(file, limits, dir);
-            held.pieces(|piece| run.collect(|stopped, each| intake.feed(piece, stopped, each)))?;
-            run.finish_file(file, intake, totals)
-        })
+        Ok((hold.finish()?, totals))
     }
 
     /// Decodes once, and again whenever the session asks for it.
@@ -205,6 +246,7 @@ impl Run {
         loop {
             self.mapped = None;
             self.waiting.clear();
+            self.has_place = false;
             self.send(Output::Attempt(self.attempt))?;
             match decode(self) {
                 Ok(end) => self.send(end)?,
@@ -429,16 +471,19 @@ impl Run {
     }
 
     /// Hands a batch out once its bytes are paid for.
-    fn emit(&self, batch: Batch) -> Result<(), Stop> {
+    fn emit(&mut self, batch: Batch) -> Result<(), Stop> {
         if self.is_given_up() {
             return Err(Stop::Abandoned);
         }
-        let units = batch
-            .n_bytes()
-            .div_ceil(MEMORY_UNIT_BYTES)
-            .clamp(1, self.pipeline.memory_units);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let bytes = self.wait_for(Arc::clone(&self.pipeline.memory), units)?;
+        if self.pipeline.whole && !self.has_place {
+            // A batch that waits for a writer must not hold memory that a running one needs.
+            self.wait_for(Arc::clone(&self.pipeline.has_place), 1)?
+                .forget();
+            self.has_place = true;
+        }
+        let memory = &self.pipeline.memory;
+        let units = memory.units(batch.n_bytes());
+        let bytes = self.wait_for(Arc::clone(&memory.permits), units)?;
         self.send(Output::Batch(Box::new(QueuedBatch { batch, bytes })))
     }
 

@@ -190,7 +190,14 @@ impl PgAtomicWrite<'_> {
         }
         if whole.end > 0 {
             let range = checkpoint::insert_range(key, &Stored::of_whole(whole));
-            simple(&mut transaction, &range).await?;
+            match transaction.simple(&range).await {
+                Ok(_) => {}
+                // An earlier attempt, whose COMMIT was not answered, is in after all.
+                Err(error) if error::is_unique_violation(&error) => {
+                    return Err(error::lost("another attempt has stored the import's range"));
+                }
+                Err(error) => return Err(error::of_ledger(error)),
+            }
         }
         failpoint::hit("atomic-before-commit").await?;
         transaction.commit().await.map_err(error::of_ledger)?;

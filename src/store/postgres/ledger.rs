@@ -174,6 +174,22 @@ pub(super) async fn committed(
     read.await.map_err(error::of_ledger)
 }
 
+/// What is decided once nothing is in doubt; see [`crate::store::Store::settled`].
+pub(super) async fn settled(ledger: Ledger<'_>, key: SessionKey) -> Result<Committed, StoreError> {
+    let wait = async {
+        let mut transaction = ledger.begin().await?;
+        // Every transaction of a session holds this row from its fence to its end.
+        let sql = format!(
+            "SELECT FROM rowlift.imports WHERE id = {} FOR NO KEY UPDATE",
+            key.import
+        );
+        transaction.simple(&sql).await?;
+        transaction.rollback().await
+    };
+    wait.await.map_err(error::of_ledger)?;
+    committed(ledger, key).await
+}
+
 /// Renews leases; see [`crate::store::Store::heartbeat`].
 pub(super) async fn heartbeat(
     ledger: Ledger<'_>,

@@ -16,6 +16,7 @@ use rowlift::progress::{self, Event};
 use rowlift::proto;
 use rowlift::session::admission::Admission;
 use rowlift::session::inbound::{Chunk, Inbound, InboundRows, Totals};
+use rowlift::session::memory::Memory as Budget;
 use rowlift::session::registry::Registry;
 use rowlift::session::{self, Call, Message, SessionConfig, Sessions};
 use rowlift::store::Store;
@@ -141,7 +142,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
         admission,
         registry: Registry::default(),
         writers: WriterPool::new(4),
-        memory: Arc::new(Semaphore::new(1 << 10)),
+        memory: Budget::new(1 << 20),
         decoders: Arc::new(Semaphore::new(1)),
         draining: CancellationToken::new(),
         drained: CancellationToken::new(),

@@ -502,6 +502,14 @@ impl Store for Memory {
         self.call(|state| Ok(state.committed(key.import))).await
     }
 
+    async fn settled(&self, key: SessionKey) -> Result<Committed, StoreError> {
+        self.committed(key).await
+    }
+
+    fn takes_settings(&self) -> bool {
+        false
+    }
+
     async fn begin_atomic<'a>(
         &'a self,
         request: AtomicRequest<'a>,
