@@ -80,18 +80,23 @@ async fn call(
     };
     let header = header::of(args, view.progress_interval());
     let mut replayed = false;
+    let mut retried = false;
     let mut resumed_from = None;
     let imported = client
         .import_path_resuming(header, &args.file, &options, |notice| match notice {
             Notice::Event(event) => {
                 if let Event::Accepted(accepted) = event {
-                    replayed = accepted.replayed;
-                    let resumed = accepted.resumed && !replayed;
+                    // What an earlier try of this call wrote was written now.
+                    replayed = accepted.replayed && !retried;
+                    let resumed = accepted.resumed && !accepted.replayed;
                     resumed_from = resumed.then_some(accepted.committed_offset);
                 }
                 view.show(event, terminal);
             }
-            Notice::Retry(retry) => view.remark(&lost(&retry), terminal),
+            Notice::Retry(retry) => {
+                retried = true;
+                view.remark(&lost(&retry), terminal);
+            }
         })
         .await;
     let (result, error) = match imported {

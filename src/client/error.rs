@@ -120,6 +120,11 @@ impl ClientError {
         }
     }
 
+    /// Whether the connection broke off, so that nobody knows what became of the call.
+    pub fn is_without_answer(&self) -> bool {
+        matches!(self, ClientError::Status { status, .. } if status.source().is_some())
+    }
+
     /// How long the server wants to be left alone.
     pub fn retry_delay(&self) -> Duration {
         let ClientError::Status { status, .. } = self else {

@@ -82,12 +82,24 @@ impl ImportClient {
         let mut options = options.clone();
         let give_up_at = options.timeout.map(|timeout| begun + timeout);
         let mut number = 0;
+        let mut committed = 0;
         loop {
+            let (mut is_ours, mut gets_on) = (false, false);
             let tried = self
                 .import_file(header.clone(), file, &options, |event| {
+                    is_ours |= matches!(event, Event::Accepted(_));
+                    if let Some(offset) = committed_offset(event)
+                        && offset > committed
+                    {
+                        (committed, gets_on) = (offset, true);
+                    }
                     on_notice(Notice::Event(event));
                 })
                 .await;
+            if gets_on {
+                // Only tries without progress count: a long import may meet many faults.
+                number = 0;
+            }
             let error = match tried {
                 Err(error) if can_be_read_again && error.may_pass() && number < retries.max => {
                     error
@@ -111,9 +123,19 @@ impl ImportClient {
                 pause,
             }));
             tokio::time::sleep(pause).await;
-            header.resume = true;
+            // An import that this call did not begin is not for it to take over.
+            header.resume |= is_ours || error.is_without_answer();
             (file, _) = open(path)?;
         }
+    }
+}
+
+/// How far an event says that the import is decided.
+fn committed_offset(event: &Event) -> Option<i64> {
+    match event {
+        Event::Accepted(accepted) => Some(accepted.committed_offset),
+        Event::Ack(ack) => Some(ack.committed_offset),
+        _ => None,
     }
 }
 

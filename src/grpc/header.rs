@@ -78,6 +78,13 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
         return Err(invalid("header.table", "empty"));
     }
     let interval = duration("header.progress_interval", header.progress_interval)?;
+    let insert_only = header.columns.iter().position(|column| column.insert_only);
+    if let Some(index) = insert_only
+        && header.on_conflict != i32::from(proto::ConflictAction::Update)
+    {
+        let path = format!("header.columns[{index}].insert_only");
+        return Err(invalid(&path, "only with on_conflict UPDATE"));
+    }
     Ok(ImportSpec {
         import_id: import_id("header.import_id", &header.import_id)?,
         mode: if header.resume {

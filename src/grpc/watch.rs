@@ -154,7 +154,8 @@ where
         let deadline = self.deadline;
         let looking = async {
             loop {
-                tokio::time::sleep(self.pace.interval).await;
+                let left = self.pace.unchanged_max.saturating_sub(told_at.elapsed());
+                tokio::time::sleep(self.pace.interval.min(left)).await;
                 let now = self.look().await?;
                 if is_change(told, &now) || told_at.elapsed() >= self.pace.unchanged_max {
                     return Ok(now);
