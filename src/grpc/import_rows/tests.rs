@@ -25,12 +25,12 @@ fn rows_are_all_or_nothing_unless_skipped() {
         (
             ErrorPolicy::Unspecified,
             RejectPolicy::AbortTellingAll,
-            CommitMode::Atomic,
+            CommitMode::OneBatch,
         ),
         (
             ErrorPolicy::Abort,
             RejectPolicy::AbortTellingAll,
-            CommitMode::Atomic,
+            CommitMode::OneBatch,
         ),
         (
             ErrorPolicy::SkipRow,
