@@ -24,7 +24,7 @@ use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange, WriteRequ
 
 /// How long a COMMIT may take where no deadline says so: it cannot be interrupted, and carries
 /// the log of the whole import over to the database.
-const COMMIT_TIMEOUT_MIN: Duration = Duration::from_secs(60);
+const COMMIT_TIMEOUT_MIN: Duration = Duration::from_mins(1);
 
 /// The transaction.
 pub(super) struct Atomic<'a> {

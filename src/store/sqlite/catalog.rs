@@ -250,9 +250,10 @@ fn unique_key(
             return declared.terms.get(at).map(|text| format!("({text})"));
         };
         let column = quoted(column);
-        Some(match spell_collations {
-            true => format!("{column} COLLATE {}", quoted(&term.collation)),
-            false => column,
+        Some(if spell_collations {
+            format!("{column} COLLATE {}", quoted(&term.collation))
+        } else {
+            column
         })
     });
     let terms: Option<Vec<String>> = spelled.collect();

@@ -68,10 +68,11 @@ impl TableFacts {
 fn is_order_seen(plan: &WritePlan) -> bool {
     plan.table.foreign_keys.iter().any(|key| {
         let name = &key.foreign_table.name;
-        match key.deferred {
-            false => name.eq_ignore_ascii_case(&plan.table.name.name),
+        if key.deferred {
             // A row that was skipped is not to blame.
-            true => plan.conflict_key().is_some(),
+            plan.conflict_key().is_some()
+        } else {
+            name.eq_ignore_ascii_case(&plan.table.name.name)
         }
     })
 }

@@ -88,11 +88,11 @@ impl<'a> MeetingKey<'a> {
 
     /// `ON CONFLICT ("a", "b") WHERE (predicate)`.
     pub(super) fn target(&self) -> String {
-        let mut target = format!(" ON CONFLICT ({})", self.key.terms.join(", "));
-        if !self.key.predicate.is_empty() {
-            target.push_str(&format!(" WHERE ({})", self.key.predicate));
+        let terms = self.key.terms.join(", ");
+        match self.key.predicate.as_str() {
+            "" => format!(" ON CONFLICT ({terms})"),
+            predicate => format!(" ON CONFLICT ({terms}) WHERE ({predicate})"),
         }
-        target
     }
 
     /// Which row of the table has the key of a given row; its values are those of
@@ -113,11 +113,11 @@ impl<'a> MeetingKey<'a> {
                 .map(|it| format!("{it} = ?"))
                 .collect()
         };
-        let mut condition = conditions.join(" AND ");
-        if !self.key.predicate.is_empty() {
-            condition.push_str(&format!(" AND ({})", self.key.predicate));
+        let condition = conditions.join(" AND ");
+        match self.key.predicate.as_str() {
+            "" => condition,
+            predicate => format!("{condition} AND ({predicate})"),
         }
-        condition
     }
 
     /// Adds the values that [`condition`](Self::condition) asks for.

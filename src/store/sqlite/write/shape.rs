@@ -66,9 +66,8 @@ impl Shape {
 fn treatment(plan: &WritePlan, column: &Column, value: Value<'_>) -> Treatment {
     let updates = matches!(plan.on_conflict, OnConflict::Update { .. });
     match value {
-        Value::Unset if column.has_default => Treatment::Left,
         Value::Default if column.has_default && updates => Treatment::Default,
-        Value::Default if column.has_default => Treatment::Left,
+        Value::Unset | Value::Default if column.has_default => Treatment::Left,
         _ if column.has_default || !updates => Treatment::Given,
         Value::Unset => Treatment::Kept,
         Value::Null | Value::Default => Treatment::Given,

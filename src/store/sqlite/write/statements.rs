@@ -201,9 +201,10 @@ fn bind_all<'q>(
 }
 
 fn insert_verb(facts: &TableFacts) -> &'static str {
-    match facts.has_conflict_clauses {
-        true => "INSERT OR ABORT INTO",
-        false => "INSERT INTO",
+    if facts.has_conflict_clauses {
+        "INSERT OR ABORT INTO"
+    } else {
+        "INSERT INTO"
     }
 }
 
@@ -284,9 +285,10 @@ impl Changes {
                 .iter()
                 .map(|(name, value, _)| format!("{name} = {value}"));
             let set = set.collect::<Vec<String>>().join(", ");
-            let unless = match shape.is_update_only {
-                true => "",
-                false => "changes() = 0 AND ",
+            let unless = if shape.is_update_only {
+                ""
+            } else {
+                "changes() = 0 AND "
             };
             let sql =
                 format!("{verb} {table} SET {set} WHERE {unless}{condition} AND ({distinct})");
