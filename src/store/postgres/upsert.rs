@@ -14,13 +14,12 @@
 //! `xmax = 0` tells a new row from an updated one: ON CONFLICT DO UPDATE locks the row that it
 //! met before it updates it, also one that the same transaction has inserted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use crate::model::plan::{OnConflict, OnMissing};
-use crate::model::reject::{RowErrorCode, RowViolation};
+use crate::model::plan::OnConflict;
+use crate::model::reject::RowViolation;
 use crate::model::stats::RowCounts;
 use crate::model::table::UniqueKey;
 use crate::store::{StoreError, WriteRequest};
@@ -29,12 +28,15 @@ use super::connection::Transaction;
 use super::error;
 use super::isolate::{NotWritten, Written, not_written};
 use super::types::{self, TableTypes};
+use answer::{inserted_updated, pairs, watched};
 use pattern::Patterns;
 use schedule::Step;
 use stage::Staged;
-use statement::{Place, Statements};
+use statement::Statements;
 use target::Target;
 
+mod answer;
+mod existing;
 mod pattern;
 mod schedule;
 mod stage;
@@ -73,21 +75,6 @@ enum Shared {
     Known(BTreeMap<usize, usize>),
     /// A value keeps the database from telling.
     Refused,
-}
-
-/// What was found of rows that are to be updated only.
-struct Found {
-    counts: RowCounts,
-    /// Rows that meet none.
-    unmatched: Vec<usize>,
-}
-
-/// What a watched INSERT says of its row.
-struct Watched {
-    inserted: u64,
-    updated: u64,
-    /// It met a row and left it as it was.
-    met: bool,
 }
 
 /// Stages the batch. The savepoint that rows go back to is set anew behind it.
@@ -370,93 +357,6 @@ impl<'a> Upsert<'a> {
         Ok(is_refused)
     }
 
-    /// Updates the rows that rows of one pattern meet; `None`, with nothing done, if two meet
-    /// the same.
-    async fn update(
-        &self,
-        transaction: &mut Transaction,
-        pattern: usize,
-        rows: &[usize],
-    ) -> Result<Option<Found>, NotWritten> {
-        let statements = self.statements();
-        let filter = self.filter(&statements, pattern, rows);
-        let pattern = &self.patterns.all[pattern];
-        let answer = transaction.simple(&statements.find(pattern, &filter)).await;
-        let answer = answer.map_err(|error| not_written(error, |_| None))?;
-        let mut places: BTreeMap<usize, Place> = BTreeMap::new();
-        let mut matched = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        for row in &answer {
-            let (row, place, differs) = decoded(found(row))?;
-            if !seen.insert((place.relation, place.tid.clone())) || !matched.insert(row) {
-                return Ok(None);
-            }
-            if differs {
-                places.insert(row, place);
-            }
-        }
-        let places: Vec<(usize, Place)> = places.into_iter().collect();
-        if !places.is_empty() {
-            let answer = transaction
-                .simple(&statements.update(pattern, &places))
-                .await;
-            let answer = answer.map_err(|error| not_written(error, |_| None))?;
-            let n_updated: i64 = decoded(one(&answer).and_then(|row| row.try_get(0)))?;
-            if u64::try_from(n_updated) != Ok(places.len() as u64) {
-                return Err(NotWritten::Swallowed);
-            }
-        }
-        Ok(Some(Found {
-            counts: RowCounts {
-                updated: places.len() as u64,
-                unchanged: (matched.len() - places.len()) as u64,
-                ..RowCounts::default()
-            },
-            unmatched: rows
-                .iter()
-                .copied()
-                .filter(|row| !matched.contains(row))
-                .collect(),
-        }))
-    }
-
-    /// What becomes of rows that meet none.
-    fn judge(&self, pattern: usize, found: Found) -> Written {
-        let plan = self.request.plan;
-        let mut counts = found.counts;
-        let on_missing = match plan.on_conflict {
-            OnConflict::Update { on_missing, .. } => on_missing,
-            _ => OnMissing::Insert,
-        };
-        let (code, column) = match on_missing {
-            OnMissing::Skip => {
-                counts.skipped += found.unmatched.len() as u64;
-                return Written {
-                    counts,
-                    rejected: BTreeMap::new(),
-                };
-            }
-            OnMissing::Reject => (RowErrorCode::NoMatch, None),
-            OnMissing::Insert => (
-                RowErrorCode::RequiredMissing,
-                self.patterns.all[pattern].missing,
-            ),
-        };
-        let column = column.map_or("", |at| plan.column(at).name.as_str());
-        let violation = RowViolation {
-            code,
-            constraint: String::new(),
-            column: column.to_owned(),
-            sql_state: String::new(),
-            message: error::explain(code, "", ""),
-        };
-        let rejected = found.unmatched.into_iter();
-        Written {
-            counts,
-            rejected: rejected.map(|row| (row, violation.clone())).collect(),
-        }
-    }
-
     /// Rows among `rows` that are not alone with their key.
     async fn shared(
         &mut self,
@@ -557,45 +457,4 @@ fn fatal<T>(result: Result<T, StoreError>) -> Result<T, NotWritten> {
 
 fn decoded<T>(result: Result<T, sqlx::Error>) -> Result<T, NotWritten> {
     fatal(result.map_err(error::of_ledger))
-}
-
-fn one(answer: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
-    answer.first().ok_or(sqlx::Error::RowNotFound)
-}
-
-fn count_at(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
-    let count: i64 = row.try_get(at)?;
-    Ok(super::arguments::number(count))
-}
-
-fn row_at(row: &PgRow, at: usize) -> Result<usize, sqlx::Error> {
-    let position: i32 = row.try_get(at)?;
-    usize::try_from(position).map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
-
-fn inserted_updated(row: &PgRow) -> Result<(u64, u64), sqlx::Error> {
-    Ok((count_at(row, 0)?, count_at(row, 1)?))
-}
-
-fn watched(row: &PgRow) -> Result<Watched, sqlx::Error> {
-    Ok(Watched {
-        inserted: count_at(row, 0)?,
-        updated: count_at(row, 1)?,
-        met: row.try_get(2)?,
-    })
-}
-
-fn found(row: &PgRow) -> Result<(usize, Place, bool), sqlx::Error> {
-    let place = Place {
-        relation: row.try_get(1)?,
-        tid: row.try_get(2)?,
-    };
-    Ok((row_at(row, 0)?, place, row.try_get(3)?))
-}
-
-fn pairs(answer: &[PgRow]) -> Result<BTreeMap<usize, usize>, sqlx::Error> {
-    let pairs = answer.iter();
-    pairs
-        .map(|row| Ok((row_at(row, 0)?, row_at(row, 1)?)))
-        .collect()
 }

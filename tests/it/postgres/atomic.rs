@@ -57,8 +57,10 @@ async fn n_rows(fixture: &Fixture) -> String {
 
 #[tokio::test]
 async fn all_batches_are_in_after_the_commit_and_none_before() {
+    let fixture = fixture(TABLE).await;
     for method in METHODS {
-        let fixture = fixture(TABLE).await;
+        let again = "TRUNCATE t, rowlift.rejected_rows";
+        fixture.database.execute(again).await;
         let import = fixture.import("t", &["a"], method).await;
         let mut atomic = begin(&fixture, &import).await;
         let mut first = integers(0, &[1, 2, 13]);

@@ -15,6 +15,9 @@ mod random;
 const TABLE: &str = "
 CREATE TABLE t (id int PRIMARY KEY, name text, n int DEFAULT 7, note text NOT NULL);
 INSERT INTO t VALUES (1, 'one', 1, 'x'), (2, 'two', 2, 'y'), (3, 'three', 3, 'z');";
+/// The table as it was.
+const AGAIN: &str = "TRUNCATE t;
+INSERT INTO t VALUES (1, 'one', 1, 'x'), (2, 'two', 2, 'y'), (3, 'three', 3, 'z');";
 const COLUMNS: [&str; 4] = ["id", "name", "n", "note"];
 
 /// A store with the statements run.
@@ -62,8 +65,9 @@ async fn rows_of(fixture: &Fixture, table: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn skip_keeps_what_is_there_and_counts_it() {
+    let fixture = fixture(TABLE).await;
     for method in METHODS {
-        let fixture = fixture(TABLE).await;
+        fixture.database.execute(AGAIN).await;
         let import = fixture.import("t", &COLUMNS, method).await.skip("t_pkey");
         let rows = [
             vec![Int(4), Text("four"), Int(4), Text("a")],
@@ -85,8 +89,9 @@ async fn skip_keeps_what_is_there_and_counts_it() {
 
 #[tokio::test]
 async fn update_writes_what_differs_and_keeps_what_is_blank() {
+    let fixture = fixture(TABLE).await;
     for method in METHODS {
-        let fixture = fixture(TABLE).await;
+        fixture.database.execute(AGAIN).await;
         let import = fixture.import("t", &COLUMNS, method).await;
         let import = import.update("t_pkey", OnMissing::Insert);
         let rows = [
