@@ -110,6 +110,17 @@ async fn ledger_has(database: &Database, id: &str, n_rows: u64) {
     assert_eq!(rows, [wanted]);
 }
 
+/// A number of rows with `n_more` beyond the last one that is committed: four writers leave gaps, so
+/// that it is not the number of rows in the table.
+async fn rows_beyond(database: &Database, id: &str, n_more: u64) -> u64 {
+    let sql = format!(
+        "select coalesce(max(end_ordinal), 0)
+         from rowlift.import_batches b join rowlift.imports i on i.id = b.import
+         where i.import_id = '{id}'"
+    );
+    database.value(&sql).await.parse::<u64>().unwrap() + n_more
+}
+
 /// Numbers that look random, from a seed that a failing test shows.
 #[derive(Debug)]
 struct Random(u64);

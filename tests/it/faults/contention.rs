@@ -8,7 +8,7 @@ use rowlift::client::messages;
 use rowlift::proto::ImportHeader;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{leaves_nothing, migrate, migrated, row_header, whole};
+use super::{leaves_nothing, migrate, migrated, row_header, rows_beyond, whole};
 use crate::support::businesses;
 use crate::support::postgres::{Cluster, Database};
 use crate::support::process::ServerProcess;
@@ -181,7 +181,7 @@ async fn a_database_that_takes_no_writes_suspends_the_import() {
     assert_eq!(begun.refusal().await, "FAILED_PRECONDITION, READ_ONLY");
 
     database.execute(&read_only("off")).await;
-    let n_rows = businesses::tally(&database).await[0] + 1_000;
+    let n_rows = rows_beyond(&database, "replica", 1_000).await;
     let client = server.client().await;
     let import = Running::messages(client, row_header("replica"), whole(n_rows));
     let counts = stats(&import.end().await.unwrap());

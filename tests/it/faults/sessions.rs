@@ -6,7 +6,9 @@ use futures::stream;
 use rowlift::proto::State;
 use rustix::process::Signal;
 
-use super::{endless, file_header, leaves_nothing, ledger_has, migrated, row_header, whole};
+use super::{
+    endless, file_header, leaves_nothing, ledger_has, migrated, row_header, rows_beyond, whole,
+};
 use crate::support::businesses;
 use crate::support::process::ServerProcess;
 use crate::support::running::{Running, stats};
@@ -43,7 +45,7 @@ async fn after_a_takeover_the_old_session_commits_no_more() {
     drop(taking);
 
     // The rows that the old session committed above the watermark are not written again.
-    let n_rows = at_takeover[0] + 1_000;
+    let n_rows = rows_beyond(&database, "taken", 1_000).await;
     let client = new.client().await;
     let ending = Running::messages(client, row_header("taken"), whole(n_rows));
     let counts = stats(&ending.end().await.unwrap());
@@ -93,8 +95,9 @@ async fn of_two_resumes_at_once_one_ends_the_import() {
     killed.until_committed(1_000).await;
     first.kill();
     drop(killed);
+    leaves_nothing(&database).await;
 
-    let n_rows = 30_000;
+    let n_rows = rows_beyond(&database, "twice", 20_000).await;
     let servers = [
         ServerProcess::start(&database, &SMALL_BATCHES).await,
         ServerProcess::start(&database, &[]).await,
@@ -168,7 +171,7 @@ async fn a_service_that_slept_through_a_takeover_commits_no_more() {
 
     // A transaction in which the sleeper was about to send rows holds the import until it wakes
     // up; any other until the database ends it.
-    let n_rows = businesses::tally(&database).await[0] + 5_000;
+    let n_rows = rows_beyond(&database, "asleep", 20_000).await;
     let client = server.client().await;
     let bound = Duration::from_mins(1);
     let mut is_asleep = true;
