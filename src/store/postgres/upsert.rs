@@ -107,7 +107,7 @@ pub(super) async fn prepare<'a>(
     })
 }
 
-impl<'a> Upsert<'a> {
+impl Upsert<'_> {
     /// Rows that no statement need try.
     pub(super) fn refused(&self) -> &BTreeMap<usize, RowViolation> {
         &self.staged.refused
@@ -178,10 +178,11 @@ impl<'a> Upsert<'a> {
         let has_one_pattern = rows
             .windows(2)
             .all(|two| pattern_of[two[0]] == pattern_of[two[1]]);
-        if has_one_pattern && !matches!(self.shared, Shared::Known(_)) {
-            if let Some(written) = self.at_once(transaction, rows).await? {
-                return Ok(written);
-            }
+        if has_one_pattern
+            && !matches!(self.shared, Shared::Known(_))
+            && let Some(written) = self.at_once(transaction, rows).await?
+        {
+            return Ok(written);
         }
         let shared = self.shared(transaction, rows).await?;
         let pattern_of = &self.patterns.of_row;
@@ -366,18 +367,17 @@ impl<'a> Upsert<'a> {
         let statements = self.statements();
         if matches!(self.shared, Shared::Unknown) {
             fatal(simple(transaction, TRY).await)?;
-            let shared = match transaction.simple(&statements.repeats("true")).await {
+            let answer = transaction.simple(&statements.repeats("true")).await;
+            let shared = match answer.map_err(|error| not_written(error, |_| None)) {
                 Ok(answer) => {
                     fatal(simple(transaction, TRY_OVER).await)?;
                     Shared::Known(decoded(pairs(&answer))?)
                 }
-                Err(error) => match not_written(error, |_| None) {
-                    NotWritten::Fatal(fatal) => return Err(NotWritten::Fatal(fatal)),
-                    _ => {
-                        fatal(simple(transaction, TRY_UNDO).await)?;
-                        Shared::Refused
-                    }
-                },
+                Err(NotWritten::Fatal(fatal)) => return Err(NotWritten::Fatal(fatal)),
+                Err(_) => {
+                    fatal(simple(transaction, TRY_UNDO).await)?;
+                    Shared::Refused
+                }
             };
             self.shared = shared;
         }

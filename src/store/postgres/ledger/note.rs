@@ -69,9 +69,10 @@ pub(in super::super) async fn note_file(
         transaction.commit().await?;
         Ok(n_updated == 1)
     };
-    match note.await.map_err(error::of_ledger)? {
-        true => Ok(()),
-        false => Err(StoreError::Fenced),
+    if note.await.map_err(error::of_ledger)? {
+        Ok(())
+    } else {
+        Err(StoreError::Fenced)
     }
 }
 
@@ -98,11 +99,9 @@ async fn begin_fenced(
     let prologue = format!("{}{}", ledger.limits.begin(), checkpoint::fence(key, 0));
     let begun = Transaction::begin(ledger.pool, &prologue).await;
     let (transaction, rows) = begun.map_err(error::of_ledger)?;
-    match rows.into_iter().next() {
-        Some(fence) => Ok((transaction, fence)),
-        None => {
-            transaction.rollback().await.map_err(error::of_ledger)?;
-            Err(StoreError::Fenced)
-        }
-    }
+    let Some(fence) = rows.into_iter().next() else {
+        transaction.rollback().await.map_err(error::of_ledger)?;
+        return Err(StoreError::Fenced);
+    };
+    Ok((transaction, fence))
 }

@@ -47,12 +47,18 @@ pub(super) struct Patterns {
 
 /// What of a mapped column decides its fills.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the column by itself"
+)]
 struct Traits {
+    /// Left out, it is not NULL.
     has_default: bool,
     /// A new row needs a value.
     required: bool,
     /// An update sets it.
     settable: bool,
+    /// NULL stands for the value that is there.
     keeps: bool,
 }
 
@@ -88,20 +94,17 @@ pub(super) fn group(plan: &WritePlan, batch: &Batch, triggers_before: bool) -> P
     for row in batch.rows.rows() {
         fills.clear();
         fills.extend(row.values().zip(&traits).map(|(value, it)| it.fill(value)));
-        let at = match known.get(&fills) {
-            Some(at) => *at,
-            None => {
-                let missing =
-                    (0..fills.len()).find(|at| fills[*at] == Fill::Unset && traits[*at].required);
-                patterns.all.push(Pattern {
-                    fills: fills.clone(),
-                    missing,
-                    updates_only: on_missing != OnMissing::Insert || missing.is_some(),
-                });
-                known.insert(fills.clone(), patterns.all.len() - 1);
-                patterns.all.len() - 1
-            }
-        };
+        let at = known.get(&fills).copied().unwrap_or_else(|| {
+            let missing =
+                (0..fills.len()).find(|at| fills[*at] == Fill::Unset && traits[*at].required);
+            patterns.all.push(Pattern {
+                fills: fills.clone(),
+                missing,
+                updates_only: on_missing != OnMissing::Insert || missing.is_some(),
+            });
+            known.insert(fills.clone(), patterns.all.len() - 1);
+            patterns.all.len() - 1
+        });
         patterns.of_row.push(at);
     }
     patterns

@@ -44,7 +44,9 @@ pub(super) async fn stage(
     simple(transaction, &create).await?;
     let mut staged = Staged::default();
     let mut n_cuts = 0;
-    let mut pieces = vec![0..batch.rows.n_rows()];
+    // A stack: the piece that comes first is on top.
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    pieces.push(0..batch.rows.n_rows());
     while let Some(piece) = pieces.pop() {
         if piece.is_empty() {
             continue;

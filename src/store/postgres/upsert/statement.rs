@@ -73,11 +73,11 @@ impl<'a> Statements<'a> {
                 let collate = self.target.columns[at].collate.as_str();
                 (self.types.columns[at].name.as_str(), collate)
             };
-            format!(", {} {ty}{collate}", self.name(at))
+            format!("{} {ty}{collate}", self.name(at))
         });
-        let columns: String = columns.collect();
+        let columns = columns.collect::<Vec<_>>().join(", ");
         format!(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS rowlift_stage ({} integer, {} integer{columns}) \
+            "CREATE TEMPORARY TABLE IF NOT EXISTS rowlift_stage ({} integer, {} integer, {columns}) \
              ON COMMIT DROP; TRUNCATE {STAGE}",
             self.ord, self.pattern
         )
@@ -148,7 +148,7 @@ impl<'a> Statements<'a> {
             let say = |what: &str| format!("pg_catalog.set_config('{MET}', '{what}', true)");
             let sets = self.sets(pattern);
             let action = if sets.is_empty() {
-                let name = self.name(self.first_value(pattern));
+                let name = self.name(first_value(pattern));
                 format!("UPDATE SET {name} = t.{name} WHERE {} IS NULL", say("same"))
             } else {
                 let differs = self.differs(pattern, "t", |at| self.excluded(pattern, at));
@@ -378,10 +378,11 @@ impl<'a> Statements<'a> {
     /// The rows of `source` with the values of the key's terms.
     fn keyed(&self, source: String) -> String {
         let terms = self.key.terms.iter().zip(&self.keys);
-        let terms: String = terms
-            .map(|(term, name)| format!(", {term} AS {name}"))
+        let terms: Vec<String> = terms
+            .map(|(term, name)| format!("{term} AS {name}"))
             .collect();
-        format!("SELECT v.*{terms} FROM ({source}) AS v OFFSET 0")
+        let terms = terms.join(", ");
+        format!("SELECT v.*, {terms} FROM ({source}) AS v OFFSET 0")
     }
 
     /// The rows of the table, alone in their FROM, that have the key of a row `s`.
@@ -409,12 +410,6 @@ impl<'a> Statements<'a> {
         }
     }
 
-    /// Any column that the rows of the pattern send: the key's are among them.
-    fn first_value(&self, pattern: &Pattern) -> usize {
-        let sent = pattern.fills.iter().position(|fill| *fill == Fill::Value);
-        sent.expect("a row's key is set")
-    }
-
     fn column_name(&self, at: usize) -> &'a str {
         &self.plan.column(at).name
     }
@@ -432,6 +427,12 @@ impl<'a> Statements<'a> {
 /// from being staged.
 pub(super) fn is_staged_as_text(ty: &ColumnType) -> bool {
     matches!(ty, ColumnType::Other | ColumnType::Array)
+}
+
+/// Any column that the rows of the pattern send: the key's are among them.
+fn first_value(pattern: &Pattern) -> usize {
+    let sent = pattern.fills.iter().position(|fill| *fill == Fill::Value);
+    sent.expect("a row's key is set")
 }
 
 fn list(rows: &[usize]) -> String {
