@@ -138,11 +138,12 @@ impl Signals {
     /// the service, outside of `tasks`: it never ends by itself.
     pub async fn run(mut self, tasks: Tasks) {
         let first = self.next().await;
-        info!(signal = ?first, "stopping");
+        // Before the log: writing it may fail, and the stop may not depend on it.
         tasks.drain();
+        info!(signal = ?first, "stopping");
         let second = self.next().await;
-        warn!(signal = ?second, "second signal: ending at once");
         tasks.abort();
+        warn!(signal = ?second, "second signal: ending at once");
         std::process::exit(second.exit_code());
     }
 

@@ -41,6 +41,8 @@ pub fn init(directives: &str, format: LogFormat) -> Result<(), TelemetryError> {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A closed pipe must not panic whoever logs.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     if json {
         builder.json().flatten_event(true).try_init()

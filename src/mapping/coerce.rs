@@ -272,10 +272,13 @@ impl Target {
             EmptyAction::Automatic | EmptyAction::Keep if self.role == Role::Updated => {
                 Some(Value::Unset)
             }
-            EmptyAction::Default if self.role == Role::Updated => match self.has_default {
-                true => Some(Value::Default),
-                false => self.nullable.then_some(Value::Null),
-            },
+            EmptyAction::Default if self.role == Role::Updated => {
+                if self.has_default {
+                    Some(Value::Default)
+                } else {
+                    self.nullable.then_some(Value::Null)
+                }
+            }
             EmptyAction::Automatic | EmptyAction::Default | EmptyAction::Keep => {
                 (self.has_default || self.nullable).then_some(Value::Unset)
             }

@@ -116,9 +116,12 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     // Twice at most: once the outcome is stored no batch of this session can commit any more, but
     // one that was cut short may have committed just before.
     for _ in 0..2 {
-        let asked = retried(|| match live.writes_cut {
-            true => store.settled(key),
-            false => store.committed(key),
+        let asked = retried(|| {
+            if live.writes_cut {
+                store.settled(key)
+            } else {
+                store.committed(key)
+            }
         });
         let committed = match asked.await {
             Ok(committed) => committed,

@@ -48,17 +48,15 @@ impl Spill {
         if rows.is_empty() {
             return Ok(());
         }
-        let writer = match &mut self.writer {
+        let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => {
-                let file = tempfile::tempfile_in(&self.dir).map_err(disk)?;
-                self.writer.insert(BufWriter::new(file))
-            }
+            None => BufWriter::new(tempfile::tempfile_in(&self.dir).map_err(disk)?),
         };
         for row in rows {
-            serde_json::to_writer(&mut *writer, row).map_err(|error| disk(error.into()))?;
+            serde_json::to_writer(&mut writer, row).map_err(|error| disk(error.into()))?;
             writer.write_all(b"\n").map_err(disk)?;
         }
+        self.writer = Some(writer);
         self.n_rows += rows.len() as u64;
         Ok(())
     }

@@ -58,7 +58,7 @@ pub(crate) fn without_end(n_rows: u64) -> impl Stream<Item = ImportRequest> + Se
 #[derive(Debug)]
 pub(crate) struct Held {
     name: &'static str,
-    reached: Receiver<()>,
+    reached: Mutex<Receiver<()>>,
     /// Dropping it lets everybody go who waits.
     hold: Option<SyncSender<()>>,
 }
@@ -80,14 +80,17 @@ impl Held {
         .unwrap();
         Held {
             name,
-            reached,
+            reached: Mutex::new(reached),
             hold: Some(hold),
         }
     }
 
     /// Waits until somebody is held.
     pub(crate) async fn reached(&self) {
-        eventually(self.name, async || self.reached.try_recv().is_ok()).await;
+        eventually(self.name, async || {
+            self.reached.lock().unwrap().try_recv().is_ok()
+        })
+        .await;
     }
 
     /// Lets go.

@@ -3,6 +3,11 @@
 //! Each test ends with nothing left behind: no decoder, spool file, open transaction or lock. The
 //! sizes are those of a quick run; `scripts/test --long` has the full ones.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a failed test shows what it did, and when"
+)]
+
 use futures::{Stream, stream};
 use rowlift::client::messages;
 use rowlift::client::messages::finish_rows;

@@ -14,7 +14,7 @@ use crate::model::import::Phase;
 use crate::progress::{Accepted, Outbox};
 use crate::session::open::Held;
 use crate::session::pipeline::{DecidedBefore, Pipeline};
-use crate::session::spec::CommitMode;
+use crate::session::spec::{CommitMode, ImportSpec};
 use crate::session::tally::Tally;
 use crate::session::{Call, Sessions};
 use crate::store::OpenImport;
@@ -32,36 +32,11 @@ impl Live {
         let (input, input_receiver) = mpsc::channel(INPUTS_MAX);
         let (output_sender, output) = mpsc::channel(OUTPUTS_MAX);
         let stop = CancellationToken::new();
-        let is_whole = held.spec.commit_mode == CommitMode::Atomic || held.spec.validate_only;
         let attempt = Arc::new(AtomicU64::new(0));
         let has_place = Arc::new(Semaphore::new(0));
-        let config = &sessions.config;
-        let pipeline = Pipeline {
-            spec: Arc::clone(&held.spec),
-            table: Arc::clone(&held.table),
-            method: held.method,
-            mapping: held.mapping.clone(),
-            create_time_ms: held.open.create_time_ms,
-            decided: decided_before(&held.open),
-            whole: is_whole,
-            attempt: Arc::clone(&attempt),
-            limits: config.limits.clone(),
-            batch_limits: match held.spec.commit_mode {
-                CommitMode::OneBatch => BatchLimits::NONE,
-                CommitMode::PerBatch | CommitMode::Atomic => config.batches,
-            },
-            memory: if is_whole {
-                sessions.memory.whole.clone()
-            } else {
-                sessions.memory.batches.clone()
-            },
-            has_place: Arc::clone(&has_place),
-            decoders: Arc::clone(&sessions.decoders),
-            decoder_program: config.decoder_program.clone(),
-            spool_dir: config.spool_dir.clone(),
-            stop: stop.clone(),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let whole = is_whole(&held.spec)
+            .then(|| WholeWriter::new(Arc::clone(&attempt), Arc::clone(&has_place)));
+        let pipeline = pipeline(&sessions, &held, attempt, has_place, stop.clone());
         let thread =
             tokio::task::spawn_blocking(move || pipeline.run(input_receiver, output_sender));
         outbox.allow_samples(held.spec.rejected_samples);
@@ -92,7 +67,7 @@ impl Live {
             context: None,
             writes: JoinSet::new(),
             in_flight_max: 1,
-            whole: is_whole.then(|| WholeWriter::new(attempt, has_place)),
+            whole,
             compacted_at: 0,
             compacting: false,
             deadline,
@@ -136,6 +111,48 @@ impl Live {
             effective_columns: effective.unwrap_or_default(),
             rejected_rows_max: self.held.spec.rejects.limit(config.rejected_rows_max),
         });
+    }
+}
+
+/// Whether all rows go through one transaction.
+fn is_whole(spec: &ImportSpec) -> bool {
+    spec.commit_mode == CommitMode::Atomic || spec.validate_only
+}
+
+fn pipeline(
+    sessions: &Sessions,
+    held: &Held,
+    attempt: Arc<AtomicU64>,
+    has_place: Arc<Semaphore>,
+    stop: CancellationToken,
+) -> Pipeline {
+    let config = &sessions.config;
+    let is_whole = is_whole(&held.spec);
+    Pipeline {
+        spec: Arc::clone(&held.spec),
+        table: Arc::clone(&held.table),
+        method: held.method,
+        mapping: held.mapping.clone(),
+        create_time_ms: held.open.create_time_ms,
+        decided: decided_before(&held.open),
+        whole: is_whole,
+        attempt,
+        limits: config.limits.clone(),
+        batch_limits: match held.spec.commit_mode {
+            CommitMode::OneBatch => BatchLimits::NONE,
+            CommitMode::PerBatch | CommitMode::Atomic => config.batches,
+        },
+        memory: if is_whole {
+            sessions.memory.whole.clone()
+        } else {
+            sessions.memory.batches.clone()
+        },
+        has_place,
+        decoders: Arc::clone(&sessions.decoders),
+        decoder_program: config.decoder_program.clone(),
+        spool_dir: config.spool_dir.clone(),
+        stop,
+        runtime: tokio::runtime::Handle::current(),
     }
 }
 

@@ -1,5 +1,10 @@
 //! `kill -9` of the service, resumed from other processes with other sizes.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a failed test shows what it did, and when"
+)]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -240,9 +240,9 @@ async fn a_call_that_is_dropped_writes_its_rows_nevertheless() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_request_is_named_by_its_path() {
+    type Change = fn(&mut ImportRowsRequest);
     let service = Service::sqlite(PEOPLE).await;
     let good = || request("r", &[(Some("Ann"), 1)]);
-    type Change = fn(&mut ImportRowsRequest);
     let cases: [(Change, Code, &str, &str); 5] = [
         (
             |it| it.import_id.clear(),

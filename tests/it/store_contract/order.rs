@@ -100,6 +100,19 @@ async fn outcome(
     (counts, rejected, texts(backend, table).await)
 }
 
+/// The plan with each thing that rows may do that meet another.
+fn plans(plan: &WritePlan) -> [(&'static str, WritePlan); 5] {
+    let reject = |_| OnConflict::Reject;
+    let actions: [(&'static str, &dyn Fn(usize) -> OnConflict); 5] = [
+        ("reject", &reject),
+        ("skip", &skip),
+        ("insert", &update_or(OnMissing::Insert)),
+        ("no match", &update_or(OnMissing::Reject)),
+        ("leave", &update_or(OnMissing::Skip)),
+    ];
+    actions.map(|(name, action)| (name, meeting(plan, "t_pkey", action)))
+}
+
 pub(crate) async fn batches_do_what_single_rows_do(backend: &dyn Backend) {
     backend
         .execute(
@@ -112,16 +125,8 @@ pub(crate) async fn batches_do_what_single_rows_do(backend: &dyn Backend) {
     let sql = format!("insert into seq values {}", numbers.join(", "));
     backend.execute(&sql).await;
     let plan = plan(backend, "t", &["id", "email", "n", "note"]).await;
-    let reject = |_| OnConflict::Reject;
-    let actions: [(&str, &dyn Fn(usize) -> OnConflict); 5] = [
-        ("reject", &reject),
-        ("skip", &skip),
-        ("insert", &update_or(OnMissing::Insert)),
-        ("no match", &update_or(OnMissing::Reject)),
-        ("leave", &update_or(OnMissing::Skip)),
-    ];
-    for (name, action) in actions {
-        let plan = meeting(&plan, "t_pkey", action);
+    let plans = plans(&plan);
+    for (name, plan) in plans {
         for seed in 1..=4 {
             let mut numbers = Numbers(seed);
             let rows: Vec<Drawn> = (0..N_ROWS)

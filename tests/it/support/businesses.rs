@@ -93,9 +93,9 @@ pub(crate) fn packed(ordinals: Range<u64>, seed: u64) -> ImportRequest {
     let rows: Vec<Vec<Option<&str>>> = rows
         .iter()
         .map(|row| {
-            let cell = |cell: &'_ String| (!cell.is_empty()).then_some(cell.len());
-            row.iter()
-                .map(|text| cell(text).map(|length| &text[..length]))
+            let cells = row.iter().map(String::as_str);
+            cells
+                .map(|cell| Some(cell).filter(|it| !it.is_empty()))
                 .collect()
         })
         .collect();

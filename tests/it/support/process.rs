@@ -3,6 +3,11 @@
 //! In: a database and settings. Out: an address that serves. Dropped, the process is killed. Its
 //! log goes to a file that a failing test shows.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "a failed test shows what it did, and when"
+)]
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};

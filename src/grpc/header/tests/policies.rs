@@ -30,8 +30,8 @@ fn fault(change: impl FnOnce(&mut ImportHeader)) -> String {
     path
 }
 
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_lost_caller_suspends_unless_the_header_says_otherwise() {
     assert_eq!(spec(|_| {}).disconnect, Disconnect::Suspend);
     let lasts = spec(|header| {
         header.disconnect_policy = CONTINUE;
-        header.processing_timeout = seconds(90);
+        header.processing_timeout = Some(seconds(90));
     });
     assert_eq!(
         lasts.disconnect,
@@ -145,7 +145,11 @@ fn a_lost_caller_suspends_unless_the_header_says_otherwise() {
     );
     let unset = spec(|header| header.disconnect_policy = CONTINUE);
     assert!(matches!(unset.disconnect, Disconnect::Continue(_)));
-    for timeout in [seconds(0), seconds(-1), seconds(25 * 3600)] {
+    for timeout in [
+        Some(seconds(0)),
+        Some(seconds(-1)),
+        Some(seconds(25 * 3600)),
+    ] {
         let path = fault(|header| {
             header.disconnect_policy = CONTINUE;
             header.processing_timeout = timeout;
@@ -153,7 +157,7 @@ fn a_lost_caller_suspends_unless_the_header_says_otherwise() {
         assert_eq!(path, "header.processing_timeout", "{timeout:?}");
     }
     // Without the policy it would say nothing.
-    let path = fault(|header| header.processing_timeout = seconds(5));
+    let path = fault(|header| header.processing_timeout = Some(seconds(5)));
     assert_eq!(path, "header.processing_timeout");
     let path = fault(|header| header.disconnect_policy = 9);
     assert_eq!(path, "header.disconnect_policy");
