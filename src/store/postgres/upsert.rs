@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use sqlx::postgres::PgRow;
 
+use crate::model::import::{Failure, Reason};
 use crate::model::plan::OnConflict;
 use crate::model::reject::RowViolation;
 use crate::model::stats::RowCounts;
@@ -84,6 +85,13 @@ pub(super) async fn prepare<'a>(
     key: &'a UniqueKey,
 ) -> Result<Upsert<'a>, StoreError> {
     let WriteRequest { plan, batch, .. } = request;
+    if key.columns.iter().any(|it| plan.index_of(it).is_none()) {
+        let message = format!("nothing maps all columns of unique key \"{}\"", key.name);
+        return Err(StoreError::Failed(Failure::new(
+            Reason::NoUniqueKey,
+            message,
+        )));
+    }
     let types = types::look_up(transaction, plan).await;
     let types = types.map_err(error::of_ledger)?;
     let target = target::look_up(transaction, plan).await;

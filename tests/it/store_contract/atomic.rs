@@ -353,9 +353,9 @@ pub(crate) async fn passed_deadline_ends_a_transaction(backend: &dyn Backend) {
 
 pub(crate) async fn key_that_is_not_mapped_is_refused_before_a_row(backend: &dyn Backend) {
     backend
-        .execute("create table t (name text, n bigint, m bigint, constraint both unique (n, m))")
+        .execute("create table t (name text, n bigint, m bigint, constraint t_both unique (n, m))")
         .await;
-    let plan = meeting(&plan(backend, "t", &["name", "n"]).await, "both", update);
+    let plan = meeting(&plan(backend, "t", &["name", "n"]).await, "t_both", update);
     let store = backend.store();
     let key = begin(&*store, "unmapped").await;
     let batch = pairs(&plan, 0, &[("a", 1)]);
