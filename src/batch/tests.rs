@@ -43,6 +43,7 @@ fn table() -> Arc<Table> {
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
+        excluded_columns: Vec::new(),
     })
 }
 

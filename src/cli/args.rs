@@ -67,7 +67,7 @@ pub(super) struct ImportArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// Id of the import: the same id again is the same import
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) import_id: Option<String>,
     /// Continue --import-id where it was interrupted, or start it
     #[arg(long, requires = "import_id")]

@@ -80,6 +80,7 @@ fn contacts() -> Arc<Table> {
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
+        excluded_columns: Vec::new(),
     })
 }
 

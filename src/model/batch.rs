@@ -1,5 +1,6 @@
 //! Rows that commit together, what a commit reports, and the budget of rejected rows.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -78,6 +79,8 @@ struct BudgetState {
     reserved: u64,
     /// The batch that did not fit, by its first ordinal, and what of it is stored.
     overdrawn: Option<(u64, u64)>,
+    /// Rows of batches whose COMMIT was not answered, by their first ordinal.
+    in_doubt: BTreeMap<u64, u64>,
 }
 
 /// A reservation in a [`RejectBudget`]; given back on drop unless [`kept`](Self::keep).
@@ -136,6 +139,7 @@ impl RejectBudget {
         let state = BudgetState {
             reserved: used,
             overdrawn: None,
+            in_doubt: BTreeMap::new(),
         };
         RejectBudget {
             limit,
@@ -162,6 +166,9 @@ impl RejectBudget {
     /// always succeeds; a batch that was the first not to fit is so again when it is retried.
     pub fn reserve(&self, first: u64, n_rows: u64) -> Result<RejectReservation<'_>, Overdrawn> {
         let mut state = self.lock();
+        if let Some(n_reserved) = state.in_doubt.remove(&first) {
+            state.reserved -= n_reserved;
+        }
         if n_rows > 0 {
             match state.overdrawn {
                 Some((batch, n_recorded)) if batch == first => {
@@ -194,6 +201,15 @@ impl RejectBudget {
 }
 
 impl RejectReservation<'_> {
+    /// The COMMIT of the batch that begins at `first` was not answered: the rows stay reserved
+    /// until the batch is tried again.
+    pub fn keep_in_doubt(mut self, first: u64) {
+        let n_rows = std::mem::take(&mut self.n_rows);
+        if n_rows > 0 {
+            self.budget.lock().in_doubt.insert(first, n_rows);
+        }
+    }
+
     /// The rows are rejected durably.
     pub fn keep(mut self) {
         self.n_rows = 0;

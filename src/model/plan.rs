@@ -87,14 +87,24 @@ impl WritePlan {
         }
     }
 
-    /// Whether the mapped columns cover a unique key, so that the order in which batches commit
-    /// could show in which of two rows is kept.
+    /// Whether the order in which batches commit could show in which of two rows is kept: rows
+    /// may meet in a unique key or an exclusion constraint that the mapped columns feed.
     pub fn covers_unique_key(&self) -> bool {
-        self.table.unique_keys.iter().any(|key| {
+        let is_mapped = |name: &String| self.index_of(name).is_some();
+        // What is not mapped is the default's: the same in every row, or not, nobody knows. NULL,
+        // without one, is never the same.
+        let may_repeat = |name: &String| {
+            let column = self.table.column_index(name);
+            column.is_none_or(|at| self.table.columns[at].has_default)
+        };
+        let excluded = &self.table.excluded_columns;
+        let meets_in = |key: &UniqueKey| {
             // A key that reads no plain column (expressions only) may be fed by anything.
-            key.columns
-                .iter()
-                .all(|column| self.index_of(column).is_some())
-        })
+            let columns = key.columns.iter();
+            key.columns.is_empty()
+                || (columns.clone().any(is_mapped)
+                    && (!key.plain || columns.clone().all(|it| is_mapped(it) || may_repeat(it))))
+        };
+        excluded.iter().any(is_mapped) || self.table.unique_keys.iter().any(meets_in)
     }
 }

@@ -33,6 +33,8 @@ pub struct Table {
     pub checks: Vec<CheckConstraint>,
     /// Row-level security applies to the role that Rowlift connects as: COPY is not possible.
     pub row_security: bool,
+    /// Columns that exclusion constraints read; expressions may read any, and count as all.
+    pub excluded_columns: Vec<String>,
 }
 
 /// One column.
@@ -170,6 +172,12 @@ impl Table {
     /// Index of the column with exactly this name.
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Whether a foreign key that is checked at once refers to the table's own rows.
+    pub fn refers_to_itself(&self) -> bool {
+        let mut keys = self.foreign_keys.iter();
+        keys.any(|key| key.foreign_table == self.name && !key.deferred)
     }
 
     /// Columns of the unique key, foreign key or check with this name; empty if there is none.

@@ -235,12 +235,13 @@ impl Live {
                 Step::CallerGone(failure)
             }
             () = self.sessions.draining.cancelled(), if !self.told_draining => Step::Draining,
+            // Before what a busy import always has: it comes once an interval.
+            _ = progress.tick() => Step::ProgressDue,
             Some(written) = self.writes.join_next() => Step::Written(written),
             Some(receipt) = whole::receipt(self.whole.as_mut()) => Step::WholeReceipt(receipt),
             () = sleep_until(again_at), if again_at.is_some() => Step::AgainDue,
             output = self.output.recv(), if takes_output => Step::Output(output),
             () = feed(self.input.as_ref(), &mut self.pending), if self.pending.is_some() => Step::Fed,
-            _ = progress.tick() => Step::ProgressDue,
             () = sleep_until(flush_at), if flush_at.is_some() => Step::FlushDue,
             message = messages.next(), if reads => Step::Message(message),
             () = sleep_until(Some(idle_at)), if waits_for_caller => Step::IdleTimeout,

@@ -256,6 +256,11 @@ impl Store for PgStore {
     fn write_method(&self, wanted: Option<WriteMethod>, table: &Table) -> WriteMethod {
         match wanted.unwrap_or(WriteMethod::Copy) {
             // COPY is refused on tables with row-level security for the role.
+            // A row may refer to one before it, but not to one after it: a statement of many rows
+            // is checked at its end.
+            WriteMethod::Copy | WriteMethod::Batch if table.refers_to_itself() => {
+                WriteMethod::Concurrent
+            }
             WriteMethod::Copy if table.row_security => WriteMethod::Batch,
             method => method,
         }

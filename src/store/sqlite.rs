@@ -195,10 +195,13 @@ impl Store for SqliteStore {
     }
 
     async fn settled(&self, key: SessionKey) -> Result<Committed, StoreError> {
-        // A COMMIT that was cut has been interrupted or has come through when the writer is free.
-        on_writer!(self, |connection| ledger::batches::committed(
-            connection, key.import
-        ))
+        on_writer!(self, |connection| async {
+            // A COMMIT that was cut holds the file's lock until it has come through or not.
+            sql::execute(connection, "BEGIN IMMEDIATE").await?;
+            let committed = ledger::batches::committed(connection, key.import).await?;
+            sql::execute(connection, "ROLLBACK").await?;
+            Ok(committed)
+        })
     }
 
     fn takes_settings(&self) -> bool {

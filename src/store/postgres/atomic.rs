@@ -34,7 +34,10 @@ const IDLE_MAX: Duration = Duration::from_mins(1);
 const DEFERRED_SQL: &str = "SELECT coalesce(string_agg(DISTINCT \
     pg_catalog.format('%I.%I', n.nspname, k.conname), ', '), '') \
     FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace n ON n.oid = k.connamespace \
-    WHERE k.condeferred";
+    WHERE k.condeferred AND k.conrelid <> 0 \
+    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND n.nspname NOT LIKE 'pg\\_%' \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.conname = k.conname \
+    AND o.connamespace = k.connamespace AND NOT o.condeferred)";
 
 /// An open transaction; see [`crate::store::AtomicWrite`].
 #[derive(Debug)]

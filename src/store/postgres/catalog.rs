@@ -27,7 +27,11 @@ const TABLES_MAX: usize = 10_000;
 const MODIFIER_OFFSET: i32 = 4;
 
 const LIST_SQL: &str = "
-SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.row_security_active(c.oid)
+SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.row_security_active(c.oid),
+       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
+             AND a.attnum > 0 AND NOT a.attisdropped AND EXISTS (
+             SELECT FROM pg_catalog.pg_constraint x WHERE x.conrelid = c.oid AND x.contype = 'x'
+             AND (a.attnum = ANY (x.conkey) OR 0 = ANY (x.conkey))))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', 'rowlift')
   AND n.nspname !~ '^pg_' ";
@@ -258,6 +262,7 @@ async fn list(
             foreign_keys: Vec::new(),
             checks: Vec::new(),
             row_security: row.try_get(3)?,
+            excluded_columns: row.try_get(4)?,
         };
         tables.insert(row.try_get(0)?, table);
     }

@@ -287,7 +287,8 @@ pub(super) async fn request_cancel(
     ))
 }
 
-/// Leaves the request for the session to find; `false` if it is not the newest any more.
+/// Leaves the request for the session to find; `false` if nobody holds the import by
+/// now.
 async fn ask_to_cancel(
     ledger: Ledger<'_>,
     stored: &record::Stored,
@@ -299,7 +300,8 @@ async fn ask_to_cancel(
     arguments::add(&mut parameters, reason.replace('\0', "\u{fffd}"));
     let sql = "UPDATE rowlift.sessions SET \
         cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), \
-        cancel_reason = coalesce(cancel_reason, $3) WHERE import = $1 AND epoch = $2";
+        cancel_reason = coalesce(cancel_reason, $3) WHERE import = $1 AND epoch = $2 \
+        AND lease_until > clock_timestamp()";
     let mut transaction = ledger.begin().await?;
     let n_updated = transaction.execute(sql, parameters).await?;
     transaction.commit().await?;

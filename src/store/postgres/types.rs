@@ -58,8 +58,10 @@ WITH RECURSIVE target AS (
 SELECT b.attname::text, b.type_id::int8, pg_catalog.format_type(b.type_id, -1),
        (SELECT partitioned FROM target),
        EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN target ON g.tgrelid = target.oid
+                   OR g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(target.oid))
                WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 4 <> 0),
        EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN target ON g.tgrelid = target.oid
+                   OR g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(target.oid))
                WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 4 <> 0
                  AND g.tgtype & 2 <> 0)
 FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type_id

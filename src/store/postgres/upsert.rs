@@ -179,7 +179,8 @@ impl Upsert<'_> {
         transaction: &mut Transaction,
         rows: &[usize],
     ) -> Result<Written, NotWritten> {
-        if self.target.has_row_triggers_before {
+        let refers_to_itself = self.request.plan.table.refers_to_itself();
+        if self.target.has_row_triggers_before || refers_to_itself {
             return self.one_by_one(transaction, rows).await;
         }
         let pattern_of = &self.patterns.of_row;

@@ -249,8 +249,14 @@ async fn commit_with_rejects(
         .await
         .map_err(error::of_ledger)?;
     failpoint::hit("batch-before-commit").await?;
-    transaction.commit().await.map_err(error::of_ledger)?;
-    failpoint::hit("batch-after-commit").await?;
+    let committed = async {
+        transaction.commit().await.map_err(error::of_ledger)?;
+        failpoint::hit("batch-after-commit").await
+    };
+    if let Err(error) = committed.await {
+        reservation.keep_in_doubt(batch.range.start);
+        return Err(error);
+    }
     reservation.keep();
     Ok(Receipt {
         range: batch.range.clone(),

@@ -93,6 +93,7 @@ pub(super) async fn table(
         foreign_keys: foreign_keys(connection, name, &ddl).await?,
         checks: ddl.checks,
         row_security: false,
+        excluded_columns: Vec::new(),
     }))
 }
 

@@ -128,7 +128,10 @@ async fn attempt(
             verdicts.refuse_late(late);
             return Ok(Attempt::Again);
         }
-        Err(error) => return Err(store_error(error)),
+        Err(error) => {
+            reservation.keep_in_doubt(batch.range.start);
+            return Err(store_error(error));
+        }
     }
     reservation.keep();
     Ok(Attempt::In(Receipt {

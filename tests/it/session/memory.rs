@@ -102,6 +102,7 @@ pub(super) fn table() -> Arc<Table> {
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
+        excluded_columns: Vec::new(),
     })
 }
 

@@ -41,6 +41,7 @@ fn only_columns_with_a_default_split_a_copy() {
             foreign_keys: Vec::new(),
             checks: Vec::new(),
             row_security: false,
+            excluded_columns: Vec::new(),
         }),
         columns: vec![planned(0), planned(1)],
         method: WriteMethod::Copy,

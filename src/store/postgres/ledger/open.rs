@@ -211,11 +211,15 @@ async fn take_over(
     let mut transaction = ledger.begin().await?;
     // Continued, the labels stay those of the first request.
     let (states, labels, reset) = match takeover {
-        Takeover::Continue => ("NOT IN (5, 6, 7)", "coalesce(labels, $6::text::jsonb)", ""),
+        Takeover::Continue => (
+            "NOT IN (5, 6, 7)",
+            "coalesce(labels, $6::text::jsonb)",
+            ", tenant = coalesce(tenant, $10)",
+        ),
         Takeover::Anew => (
             "= 6",
             "$6::text::jsonb",
-            ", file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
+            ", tenant = $10, file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
              create_time = clock_timestamp()",
         ),
     };
@@ -230,6 +234,7 @@ async fn take_over(
     arguments::add(&mut parameters, key.import);
     arguments::add(&mut parameters, bigint(key.epoch));
     add_description(&mut parameters, new);
+    arguments::add(&mut parameters, new.tenant.as_str());
     let rows = transaction.fetch(&sql, parameters).await?;
     let Some(row) = rows.first() else {
         transaction.rollback().await?;

@@ -337,7 +337,7 @@ impl<'a> Statements<'a> {
         for at in 0..self.plan.columns.len() {
             let name = self.name(at);
             let value = match pattern.fills[at] {
-                Fill::Value | Fill::Keep => self.staged(at),
+                Fill::Value | Fill::Keep => self.key_value(at),
                 Fill::Default => {
                     let default = match self.target.columns[at].default.as_str() {
                         "" => "NULL",
@@ -357,6 +357,20 @@ impl<'a> Statements<'a> {
         sql
     }
 
+    /// The staged value as the column will hold it: times are rounded where it says so, and rows
+    /// meet by what is stored.
+    fn key_value(&self, at: usize) -> String {
+        let is_time = matches!(
+            self.plan.column(at).ty,
+            ColumnType::Time | ColumnType::Timestamp | ColumnType::TimestampTz
+        );
+        if is_time {
+            format!("{}::{}", self.staged(at), self.target.columns[at].full_type)
+        } else {
+            self.staged(at)
+        }
+    }
+
     /// Staged rows with the columns that the key reads, under the target's names.
     fn key_source(&self, filter: &str) -> String {
         let mut sql = format!("SELECT s.{}", self.ord);
@@ -364,7 +378,7 @@ impl<'a> Statements<'a> {
             if self.key.columns.contains(&self.plan.column(at).name) {
                 write(
                     &mut sql,
-                    format_args!(", {} AS {}", self.staged(at), self.name(at)),
+                    format_args!(", {} AS {}", self.key_value(at), self.name(at)),
                 );
             }
         }

@@ -44,6 +44,7 @@ WITH target AS (
 ), triggers AS (
     SELECT bool_or(g.tgtype & 3 = 3) AS early, count(*) > 0 AS present
     FROM pg_catalog.pg_trigger g JOIN target ON g.tgrelid = target.oid
+                   OR g.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(target.oid))
     WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 20 <> 0
 )
 SELECT a.attname::text,

@@ -45,6 +45,7 @@ fn plan(on_conflict: OnConflict) -> WritePlan {
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
+        excluded_columns: Vec::new(),
     };
     let planned = (0..4).map(|at| PlannedColumn {
         table_column: at,

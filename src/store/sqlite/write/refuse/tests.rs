@@ -44,6 +44,7 @@ fn table() -> Table {
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
+        excluded_columns: Vec::new(),
     }
 }
 
