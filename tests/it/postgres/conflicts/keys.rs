@@ -186,7 +186,13 @@ async fn case_only_changes_are_changes() {
         "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
         CREATE TABLE c (name text COLLATE ci PRIMARY KEY, label text COLLATE ci, n int);
         INSERT INTO c VALUES ('Bob', 'bob', 1)";
-    let fixture = fixture(sql).await;
+    let fixture = fixture("SELECT").await;
+    let with_icu = "SELECT count(*) > 0 FROM pg_collation WHERE collname = 'und-x-icu'";
+    if fixture.database.value(with_icu).await == "f" {
+        // A server that was built without ICU has no collation that takes two texts for one.
+        return;
+    }
+    fixture.database.execute(sql).await;
     let import = fixture
         .import("c", &["name", "label", "n"], WriteMethod::Copy)
         .await;
