@@ -9,6 +9,7 @@
 //! [`Input::Again`] asks for it.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -53,22 +54,23 @@ pub enum Input {
         crc32c: Option<u32>,
     },
     /// The next rows.
-    Rows {
-        /// Ordinal of the first row; rows that were received before may be among them.
-        first: u64,
-        /// Ordinal after the last row.
-        end: u64,
-        /// The caller's place there; empty: none.
-        position: Bytes,
-        /// Packs them.
-        pack: PackRows,
-    },
+    Rows(InputRows),
     /// Close the open batch: nothing came for a while.
     Flush,
     /// Nothing follows.
     Finish(Totals),
     /// Whole: decode everything once more, as this attempt.
     Again(u64),
+}
+
+/// The rows of a message.
+pub struct InputRows {
+    /// Where they stand; rows that were received before may be among them.
+    pub ordinals: Range<u64>,
+    /// The caller's place at their end; empty: none.
+    pub position: Bytes,
+    /// Packs them.
+    pub pack: PackRows,
 }
 
 /// What the session gets.
@@ -198,11 +200,17 @@ impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Input::Chunk { data, .. } => write!(f, "Chunk({} bytes)", data.len()),
-            Input::Rows { first, end, .. } => write!(f, "Rows({first}..{end})"),
+            Input::Rows(rows) => write!(f, "Rows({rows:?})"),
             Input::Flush => f.write_str("Flush"),
             Input::Finish(totals) => write!(f, "Finish({totals:?})"),
             Input::Again(attempt) => write!(f, "Again({attempt})"),
         }
+    }
+}
+
+impl fmt::Debug for InputRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.ordinals)
     }
 }
 

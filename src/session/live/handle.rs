@@ -12,7 +12,7 @@ use crate::progress::Ack;
 use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
 use crate::session::live::whole::WholeWriter;
 use crate::session::live::{COMPACT_BATCHES, CSV_FLUSH, Live, Written};
-use crate::session::pipeline::{Input, MappedSource, Output};
+use crate::session::pipeline::{Input, InputRows, MappedSource, Output};
 use crate::session::spec::{Disconnect, RejectPolicy};
 use crate::session::{Message, ending};
 use crate::store::StoreError;
@@ -109,13 +109,12 @@ impl Live {
         }
         let InboundRows { position, pack, .. } = rows;
         // Rows that were sent before go along: they are compared with those of the first time.
-        self.hand_in(Input::Rows {
-            first: offset,
-            end,
+        let rows = InputRows {
+            ordinals: offset..end,
             position,
             pack,
-        })
-        .await
+        };
+        self.hand_in(Input::Rows(rows)).await
     }
 
     async fn on_finish(&mut self, totals: Totals) -> Result<(), Failure> {

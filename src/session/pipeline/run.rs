@@ -6,10 +6,10 @@
 //! in flight.
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,7 +24,7 @@ use crate::model::batch::Batch;
 use crate::model::frame::Frame;
 use crate::model::plan::WritePlan;
 use crate::model::reject::SourceKind;
-use crate::session::inbound::{PackRows, Totals};
+use crate::session::inbound::Totals;
 use crate::session::intake::{Intake, Receiving};
 use crate::session::spec::FileSpec;
 use crate::writer::QueuedBatch;
@@ -32,7 +32,7 @@ use crate::writer::QueuedBatch;
 use super::checks::{check_crc, check_file, check_rows, other_file};
 use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
-use super::{Input, MappedSource, Output, Pipeline, Stop};
+use super::{Input, InputRows, MappedSource, Output, Pipeline, Stop};
 
 /// The state of a run.
 pub(super) struct Run {
@@ -86,29 +86,20 @@ impl Run {
 
     pub(super) fn rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
         self.begin_rows()?;
-        loop {
-            match input.blocking_recv() {
-                Some(Input::Rows {
-                    first,
-                    end,
-                    position,
-                    pack,
-                }) => {
-                    if !position.is_empty() && end > self.next_row {
-                        let mapped = self.mapped.as_mut().expect("begun above");
-                        mapped.batcher.note_position(end, position);
-                    }
-                    for frame in self.packed(first..end, pack)? {
-                        self.decoded(Decoded::Rows(frame))?;
-                    }
+        let totals = self.receive(&mut input, |run, input| match input {
+            Input::Rows(rows) => {
+                if let Some((end, position)) = run.new_position(&rows) {
+                    let mapped = run.mapped.as_mut().expect("begun above");
+                    mapped.batcher.note_position(end, position);
                 }
-                Some(Input::Flush) => self.flush()?,
-                Some(Input::Finish(totals)) => return self.end(totals, totals.sha256),
-                Some(Input::Again(_)) => {}
-                Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
-                None => return Err(Stop::Gone),
+                let frames = run.packed(rows)?;
+                let mut frames = frames.into_iter().map(Decoded::Rows);
+                frames.try_for_each(|frame| run.decoded(frame))
             }
-        }
+            Input::Flush => run.flush(),
+            _ => unreachable!("the session refuses chunks of rows"),
+        })?;
+        self.end(totals, totals.sha256)
     }
 
     pub(super) fn file(
@@ -117,23 +108,41 @@ impl Run {
         mut input: Receiver<Input>,
     ) -> Result<Output, Stop> {
         let mut intake = Intake::new(file, &self.pipeline.limits, &self.pipeline.spool_dir);
-        let totals = loop {
+        let totals = self.receive(&mut input, |run, input| match input {
+            Input::Chunk { data, crc32c } => {
+                check_crc(&data, crc32c)?;
+                run.collect(|stopped, each| intake.feed(&data, stopped, each))
+            }
+            Input::Flush => {
+                run.collect(|_, each| intake.flush(each))?;
+                run.flush()
+            }
+            _ => unreachable!("the session refuses rows of a file"),
+        })?;
+        self.finish_file(file, intake, totals)
+    }
+
+    /// Lets `take` have what arrives, until the finish.
+    fn receive(
+        &mut self,
+        input: &mut Receiver<Input>,
+        mut take: impl FnMut(&mut Run, Input) -> Result<(), Stop>,
+    ) -> Result<Totals, Stop> {
+        loop {
             match input.blocking_recv() {
-                Some(Input::Chunk { data, crc32c }) => {
-                    check_crc(&data, crc32c)?;
-                    self.collect(|stopped, each| intake.feed(&data, stopped, each))?;
-                }
-                Some(Input::Flush) => {
-                    self.collect(|_, each| intake.flush(each))?;
-                    self.flush()?;
-                }
-                Some(Input::Finish(totals)) => break totals,
+                Some(Input::Finish(totals)) => return Ok(totals),
+                // Of an attempt that ended before all was there.
                 Some(Input::Again(_)) => {}
-                Some(Input::Rows { .. }) => unreachable!("the session refuses rows of a file"),
+                Some(input) => take(self, input)?,
                 None => return Err(Stop::Gone),
             }
-        };
-        self.finish_file(file, intake, totals)
+        }
+    }
+
+    /// The caller's place after these rows, if there is one and they are not all known.
+    fn new_position(&self, rows: &InputRows) -> Option<(u64, Bytes)> {
+        let is_new = !rows.position.is_empty() && rows.ordinals.end > self.next_row;
+        is_new.then(|| (rows.ordinals.end, rows.position.clone()))
     }
 
     // Whole.
@@ -141,27 +150,16 @@ impl Run {
     pub(super) fn whole_rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
         let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
         let mut last_position = None;
-        let totals = loop {
-            match input.blocking_recv() {
-                Some(Input::Rows {
-                    first,
-                    end,
-                    position,
-                    pack,
-                }) => {
-                    if !position.is_empty() && end > self.next_row {
-                        last_position = Some((end, position));
-                    }
-                    for frame in self.packed(first..end, pack)? {
-                        hold.write_frame(&frame)?;
-                    }
-                }
-                Some(Input::Finish(totals)) => break totals,
-                Some(Input::Flush | Input::Again(_)) => {}
-                Some(Input::Chunk { .. }) => unreachable!("the session refuses chunks of rows"),
-                None => return Err(Stop::Gone),
+        let totals = self.receive(&mut input, |run, input| match input {
+            Input::Rows(rows) => {
+                last_position = run.new_position(&rows).or(last_position.take());
+                let frames = run.packed(rows)?;
+                let mut frames = frames.iter();
+                Ok(frames.try_for_each(|frame| hold.write_frame(frame))?)
             }
-        };
+            Input::Flush => Ok(()),
+            _ => unreachable!("the session refuses chunks of rows"),
+        })?;
         check_rows(totals, self.next_row)?;
         let mut held = hold.finish()?;
         self.attempts(input, |run| {
@@ -219,19 +217,15 @@ impl Run {
     ) -> Result<(Held, Totals), Stop> {
         let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
         let mut receiving = Receiving::default();
-        let totals = loop {
-            match input.blocking_recv() {
-                Some(Input::Chunk { data, crc32c }) => {
-                    check_crc(&data, crc32c)?;
-                    receiving.add(&data);
-                    hold.write(&data)?;
-                }
-                Some(Input::Finish(totals)) => break totals,
-                Some(Input::Flush | Input::Again(_)) => {}
-                Some(Input::Rows { .. }) => unreachable!("the session refuses rows of a file"),
-                None => return Err(Stop::Gone),
+        let totals = self.receive(input, |_, input| match input {
+            Input::Chunk { data, crc32c } => {
+                check_crc(&data, crc32c)?;
+                receiving.add(&data);
+                Ok(hold.write(&data)?)
             }
-        };
+            Input::Flush => Ok(()),
+            _ => unreachable!("the session refuses rows of a file"),
+        })?;
         let received = receiving.received();
         check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
         Ok((hold.finish()?, totals))
@@ -280,8 +274,9 @@ impl Run {
     }
 
     /// A message's rows as frames, once those that came before are known to be the same.
-    fn packed(&mut self, rows: Range<u64>, pack: PackRows) -> Result<Vec<Frame>, Stop> {
-        let frames = pack(rows.start, 0)?;
+    fn packed(&mut self, rows: InputRows) -> Result<Vec<Frame>, Stop> {
+        let InputRows { ordinals, pack, .. } = rows;
+        let frames = pack(ordinals.start, 0)?;
         let (mut repeated, mut fresh) = (0_u128, 0_u128);
         for row in frames.iter().flat_map(Frame::rows) {
             let sum = if row.ordinal < self.next_row {
@@ -291,13 +286,14 @@ impl Run {
             };
             *sum = sum.wrapping_add(row.hash());
         }
-        let known_end = rows.end.min(self.next_row);
-        if rows.start < known_end {
-            self.sent_again.repeat(rows.start..known_end, repeated)?;
+        let known_end = ordinals.end.min(self.next_row);
+        if ordinals.start < known_end {
+            self.sent_again
+                .repeat(ordinals.start..known_end, repeated)?;
         }
-        if rows.end > self.next_row {
-            self.sent_again.remember(self.next_row..rows.end, fresh);
-            self.next_row = rows.end;
+        if ordinals.end > self.next_row {
+            self.sent_again.remember(self.next_row..ordinals.end, fresh);
+            self.next_row = ordinals.end;
         }
         Ok(frames)
     }
