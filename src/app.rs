@@ -21,11 +21,14 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
+use crate::admin::{Admin, Probed};
 use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::config::database_url::DatabaseKind;
 use crate::grpc::oversized::OversizedLayer;
 use crate::grpc::service::Rowlift;
+use crate::grpc::trace::TraceLayer;
+use crate::metrics::{Metrics, observed};
 use crate::model::import::Failure;
 use crate::proto;
 use crate::proto::import_service_server::ImportServiceServer;
@@ -38,6 +41,8 @@ use crate::store::allow::AllowList;
 use crate::store::postgres::{PgConfig, PgStore};
 use crate::store::sqlite::{SqliteConfig, SqliteStore};
 use crate::store::{Store, StoreError};
+use crate::telemetry::TelemetryError;
+use crate::telemetry::meters::Meters;
 use crate::writer::{RetryPolicy, WriterPool};
 
 /// The service's name in health checks.
@@ -75,6 +80,30 @@ pub struct App {
     /// Cancelled once background work is to end.
     background: CancellationToken,
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    meters: Meters,
+    admin_addr: Option<SocketAddr>,
+}
+
+/// What the kubelet is told.
+struct Probes {
+    sessions: Arc<Sessions>,
+}
+
+impl Probed for Probes {
+    fn has_started(&self) -> bool {
+        self.sessions.admission.is_open()
+    }
+
+    fn not_ready(&self) -> Option<&'static str> {
+        let admission = &self.sessions.admission;
+        if admission.is_closed() {
+            Some("draining\n")
+        } else if admission.is_open() {
+            None
+        } else {
+            Some("starting: the ledger is not ready\n")
+        }
+    }
 }
 
 /// Why the service did not start or broke off.
@@ -98,12 +127,9 @@ pub enum AppError {
     /// The transport broke off.
     #[error("the gRPC transport failed")]
     Transport(#[from] tonic::transport::Error),
-    /// A setting that is not built yet.
-    #[error("setting {key:?} is not implemented yet, leave it out")]
-    NotBuilt {
-        /// Its name.
-        key: &'static str,
-    },
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
 }
 
 /// Connects to the configured database.
@@ -145,11 +171,7 @@ fn database_error(error: StoreError) -> AppError {
 impl App {
     /// Connects, listens and serves. SQLite is migrated; PostgreSQL is not served until it is.
     pub async fn start(config: Config) -> Result<App, AppError> {
-        if config.admin_listen.is_some() {
-            return Err(AppError::NotBuilt {
-                key: "admin_listen",
-            });
-        }
+        let meters = Meters::new(&config.otel)?;
         let store = open_store(&config).await?;
         if config.database_url.kind() == DatabaseKind::Sqlite {
             store.migrate().await.map_err(database_error)?;
@@ -163,7 +185,9 @@ impl App {
             .map_err(listen_error)?;
         let addr = listener.local_addr().map_err(listen_error)?;
         let tasks = Tasks::new();
-        let sessions = Arc::new(sessions(&config, store));
+        let sessions = Arc::new(sessions(&config, store, Metrics::new(&meters.provider)));
+        let background = CancellationToken::new();
+        let admin_addr = measure(&config, &meters, &sessions, background.clone()).await?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let close = CancellationToken::new();
@@ -179,6 +203,7 @@ impl App {
             .max_concurrent_streams(CONCURRENT_STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .layer(TraceLayer::new(sessions.metrics.clone()))
             .layer(OversizedLayer)
             .add_service(health_service)
             .add_service(reflection::v1())
@@ -197,7 +222,6 @@ impl App {
         let transport = transport_tasks.spawn(
             server.serve_with_incoming_shutdown(incoming, async move { closed.cancelled().await }),
         );
-        let background = CancellationToken::new();
         let beat = sessions
             .registry
             .clone()
@@ -218,7 +242,19 @@ impl App {
             close,
             background,
             transport,
+            meters,
+            admin_addr,
         })
+    }
+
+    /// Where probes and metrics are served.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// All metrics, as a scraper reads them.
+    pub fn metrics_text(&self) -> String {
+        self.meters.text()
     }
 
     /// Where gRPC is served.
@@ -282,9 +318,44 @@ impl App {
         };
         self.background.cancel();
         self.sessions.store.close(STOP_BOUND).await;
+        self.meters.shut_down(STOP_BOUND).await;
         info!("stopped");
         result
     }
+}
+
+/// Lets the metrics follow the service, and serves them if there is an admin port.
+async fn measure(
+    config: &Config,
+    meters: &Meters,
+    sessions: &Arc<Sessions>,
+    stop: CancellationToken,
+) -> Result<Option<SocketAddr>, AppError> {
+    sessions.store.measure(sessions.metrics.clone());
+    // The provider may outlive the service, whose store closes with it.
+    let observed = Arc::downgrade(sessions);
+    observed::observe(&meters.provider, move || {
+        observed.upgrade().map(|it| it.state()).unwrap_or_default()
+    });
+    let Some(addr) = config.admin_listen else {
+        return Ok(None);
+    };
+    let admin = Admin::bind(addr)
+        .await
+        .map_err(|source| AppError::Listen { addr, source })?;
+    let addr = admin.addr();
+    let probes = Arc::new(Probes {
+        sessions: Arc::clone(sessions),
+    });
+    let serving = admin.serve(probes, meters.clone(), stop);
+    // It answers until the very end of a stop, so a stop does not wait for it.
+    Tasks::new().spawn(async move {
+        if let Err(error) = serving.await {
+            warn!(%error, "the admin port is gone");
+        }
+    });
+    info!(%addr, "serving probes and metrics");
+    Ok(Some(addr))
 }
 
 /// Receive window of a connection: with every admitted import held back on one connection (a mesh
@@ -299,7 +370,7 @@ fn connection_window(config: &Config) -> u32 {
         .min((1 << 31) - 1)
 }
 
-fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
+fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Sessions {
     let bytes_in_flight_max = usize::try_from(config.bytes_in_flight_max).unwrap_or(usize::MAX);
     let session_config = SessionConfig {
         imports_max: config.imports_max,
@@ -326,6 +397,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>) -> Sessions {
         settings_allowed: config.settings_allowed.clone(),
     };
     Sessions {
+        metrics,
         admission: Admission::new(config.imports_max, config.imports_queue_max),
         registry: Registry::default(),
         writers: WriterPool::new(store.writers().total),

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::config::database_url::DatabaseUrl;
 use crate::config::error::ConfigError;
 use crate::config::keys::Settings;
+use crate::config::otel::Otel;
 use crate::decode::limits::Limits;
 use crate::store::allow::AllowedTable;
 
@@ -29,6 +30,7 @@ mod check;
 pub mod database_url;
 pub mod error;
 mod keys;
+pub mod otel;
 pub(crate) mod value;
 
 /// How long a command waits for what its own service still does.
@@ -104,6 +106,8 @@ pub struct Config {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where telemetry goes; from the standard `OTEL_*` variables alone.
+    pub otel: Otel,
 }
 
 /// How log lines look.
@@ -152,6 +156,7 @@ impl Config {
         let (mut config, set) = Config::load_settings(flags)?;
         config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.admin_listen = None;
+        config.otel = Otel::default();
         config.lame_duck = Duration::ZERO;
         config.drain_grace = config.drain_grace.min(COMMAND_DRAIN_GRACE);
         if !set.was_set("log") {
@@ -231,6 +236,7 @@ impl Config {
             set.apply_file(&mut config, &path)?;
         }
         set.apply_variables(&mut config, &variable)?;
+        config.otel = Otel::from_variables(&variable);
         set.apply_flags(&mut config, flags)?;
         if !set.was_set("writers_per_import") {
             config.writers_per_import = config.writers_per_import.min(config.writers_max);
@@ -276,6 +282,7 @@ impl Default for Config {
             server_name: server_name(None),
             log: String::from("info"),
             log_format: LogFormat::Auto,
+            otel: Otel::default(),
         }
     }
 }

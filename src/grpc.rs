@@ -13,4 +13,5 @@ pub mod paging;
 pub mod rows;
 pub mod service;
 pub mod status;
+pub mod trace;
 pub mod watch;

@@ -21,6 +21,7 @@
 pub mod cli;
 pub mod client;
 pub mod app;
+pub mod admin;
 pub mod config;
 pub mod grpc;
 pub mod session;
@@ -34,4 +35,5 @@ pub mod model;
 pub mod proto;
 pub mod shutdown;
 pub mod telemetry;
+pub mod metrics;
 pub mod clock;

@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
 use crate::batch::BatchLimits;
 use crate::decode::limits::Limits;
-use crate::model::import::Failure;
+use crate::metrics::{Metrics, observed};
+use crate::model::import::{Failure, Phase};
 use crate::progress::Outbox;
 use crate::session::admission::{Admission, Ticket};
 use crate::session::inbound::Inbound;
@@ -42,6 +44,15 @@ pub mod pipeline;
 pub mod registry;
 pub mod spec;
 pub mod tally;
+
+/// Phases as metrics name them.
+const PHASES: [(Phase, &str); 5] = [
+    (Phase::Queued, "queued"),
+    (Phase::Receiving, "receiving"),
+    (Phase::Decoding, "decoding"),
+    (Phase::Writing, "writing"),
+    (Phase::Committing, "committing"),
+];
 
 /// Bounds on sessions.
 #[derive(Debug, Clone)]
@@ -87,6 +98,8 @@ pub struct Sessions {
     pub config: SessionConfig,
     /// Rows and ledger.
     pub store: Arc<dyn Store>,
+    /// What is counted and measured.
+    pub metrics: Metrics,
     /// Places for imports.
     pub admission: Admission,
     /// Live sessions.
@@ -101,6 +114,30 @@ pub struct Sessions {
     pub draining: CancellationToken,
     /// The grace is over: no new batch starts.
     pub drained: CancellationToken,
+}
+
+impl Sessions {
+    /// What there is now, read without waiting.
+    pub fn state(&self) -> observed::State {
+        let phases = self.registry.phases();
+        let imports = PHASES.map(|(phase, name)| {
+            let n_imports = phases.iter().filter(|it| **it == phase).count();
+            (name, n_imports as u64)
+        });
+        let (memory, writers) = (&self.memory, &self.writers);
+        let queue_capacity = self.config.imports_max * self.store.writers().per_import;
+        observed::State {
+            imports: imports.to_vec(),
+            imports_limit: self.config.imports_max as u64,
+            queue_depth: writers.n_waiting() as u64,
+            queue_capacity: queue_capacity as u64,
+            writers_busy: writers.n_busy() as u64,
+            writers_limit: writers.n_writers() as u64,
+            memory_used: (memory.batches.used_bytes() + memory.whole.used_bytes()) as u64,
+            memory_limit: (memory.batches.limit_bytes() + memory.whole.limit_bytes()) as u64,
+            pools: self.store.pools(),
+        }
+    }
 }
 
 /// One call, admitted.
@@ -131,13 +168,17 @@ pub async fn run<S>(sessions: Arc<Sessions>, call: Call, mut messages: S, outbox
 where
     S: futures::Stream<Item = Result<Message, Failure>> + Unpin + Send,
 {
-    match open::open(&sessions, &call, &mut messages).await {
+    let admit = info_span!("import.admit");
+    let opened = open::open(&sessions, &call, &mut messages)
+        .instrument(admit.clone())
+        .await;
+    match opened {
         Err(failure) => outbox.fail(failure),
         Ok(open::Opening::Ended(spec, record)) => {
             open::replay(outbox, &call, &spec, *record, &sessions.config);
         }
         Ok(open::Opening::Running(opening)) => {
-            live::run(sessions, call, messages, outbox, *opening).await;
+            live::run(sessions, call, messages, outbox, *opening, admit).await;
         }
     }
 }

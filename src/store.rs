@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::metrics::Metrics;
+use crate::metrics::observed::PoolState;
 use crate::model::batch::{Batch, Receipt, RejectBudget};
 use crate::model::import::{
     Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, WriteMethod,
@@ -258,6 +260,19 @@ pub enum StoreError {
     Failed(Failure),
 }
 
+impl StoreError {
+    /// Which of them it is, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreError::Transient { .. } => "transient",
+            StoreError::Fenced => "fenced",
+            StoreError::RejectLimit { .. } => "reject_limit",
+            StoreError::Deadline => "deadline",
+            StoreError::Failed(_) => "failed",
+        }
+    }
+}
+
 /// The database.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug + 'static {
@@ -372,6 +387,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Writers that may run at once, and how many of them one import may use.
     fn writers(&self) -> Writers;
+
+    /// Measures from now on; at most once.
+    fn measure(&self, metrics: Metrics);
+
+    /// Connections now, by pool.
+    fn pools(&self) -> Vec<PoolState>;
 
     /// Closes all connections, within `bound`.
     async fn close(&self, bound: Duration);

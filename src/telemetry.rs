@@ -1,16 +1,44 @@
-//! Log lines: which ones, and how they look.
+//! Log lines and spans: which ones, how they look, where they go.
 //!
-//! In: the configuration's `log` and `log_format`. Out: lines on standard error, never on
-//! standard output, which belongs to results. Lines hold no cells, database URLs or tokens.
+//! In: the configuration. Out: lines on standard error, never on standard output, which belongs to
+//! results; spans to the collector that the `OTEL_*` variables name. Neither holds cells,
+//! database URLs or tokens. Bounded: what a collector does not take in time is dropped.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use thiserror::Error;
+use tracing::{Level, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
+use lines::Lines;
 
-/// Why no log could be set up.
+mod lines;
+pub mod meters;
+
+/// The service's name, unless `OTEL_SERVICE_NAME` says otherwise.
+const SERVICE_NAME: &str = "rowlift";
+/// The crate, whose spans are exported; those of transports are not.
+const TARGET: &str = "rowlift";
+
+/// The process's spans on their way to a collector.
+#[derive(Debug)]
+pub struct Telemetry {
+    spans: SdkTracerProvider,
+}
+
+/// Why no telemetry could be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The directives do not parse.
@@ -24,30 +52,115 @@ pub enum TelemetryError {
     },
     /// Somebody else set one up first.
     #[error("a log is set up already")]
-    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+    /// The `OTEL_*` variables do not lead to an exporter.
+    #[error("telemetry cannot be exported")]
+    Exporter(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sets the process's log up; once.
-pub fn init(directives: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::Directives {
-        directives: directives.to_owned(),
-        source,
-    })?;
-    let on_terminal = io::stderr().is_terminal();
-    let json = match format {
-        LogFormat::Auto => !on_terminal,
+/// Sets the process's log and spans up; once. Needs a tokio runtime if spans are exported.
+pub fn init(config: &Config) -> Result<Telemetry, TelemetryError> {
+    let filter = filter(&config.log)?;
+    let json = match config.log_format {
+        LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let spans = spans(config)?;
+    let log = tracing_subscriber::fmt::layer()
+        .fmt_fields(JsonFields::new())
+        .event_format(if json { Lines::Json } else { Lines::Text })
         // A closed pipe must not panic whoever logs.
         .log_internal_errors(false)
-        .with_writer(io::stderr);
-    if json {
-        builder.json().flatten_event(true).try_init()
-    } else {
-        builder.with_ansi(on_terminal).try_init()
+        .with_writer(io::stderr)
+        .with_filter(filter);
+    let exported = tracing_opentelemetry::layer()
+        .with_tracer(spans.tracer(TARGET))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false)
+        .with_filter(Targets::new().with_target(TARGET, Level::INFO));
+    tracing_subscriber::registry()
+        .with(exported)
+        .with(log)
+        .try_init()
+        .map_err(TelemetryError::Twice)?;
+    for remark in &config.otel.remarks {
+        warn!("{remark}");
     }
-    .map_err(TelemetryError::Twice)
+    Ok(Telemetry { spans })
+}
+
+/// Sets up nothing but text lines: for commands that only call a service.
+pub fn log_only(directives: &str) -> Result<(), TelemetryError> {
+    let log = tracing_subscriber::fmt::layer()
+        .fmt_fields(JsonFields::new())
+        .event_format(Lines::Text)
+        .log_internal_errors(false)
+        .with_writer(io::stderr)
+        .with_filter(filter(directives)?);
+    tracing_subscriber::registry()
+        .with(log)
+        .try_init()
+        .map_err(TelemetryError::Twice)
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(directives).map_err(|source| TelemetryError::Directives {
+        directives: directives.to_owned(),
+        source,
+    })
+}
+
+impl Telemetry {
+    /// Exports what has not been exported, for at most `bound`.
+    pub async fn shut_down(self, bound: Duration) {
+        let spans = self.spans;
+        bounded("spans", bound, move || spans.shutdown()).await;
+    }
+}
+
+/// Without a collector spans have ids, so that lines can be told apart, and go nowhere.
+fn spans(config: &Config) -> Result<SdkTracerProvider, TelemetryError> {
+    let builder = SdkTracerProvider::builder().with_resource(resource());
+    if !config.otel.traces {
+        let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
+        return Ok(builder.with_sampler(sampler).build());
+    }
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .build()
+        .map_err(|error| TelemetryError::Exporter(Box::new(error)))?;
+    Ok(builder.with_batch_exporter(exporter).build())
+}
+
+/// Who we are; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` add to it.
+fn resource() -> Resource {
+    let named = Resource::builder().build();
+    let key = opentelemetry::Key::from_static_str("service.name");
+    let is_named = named
+        .get(&key)
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    if is_named {
+        named
+    } else {
+        Resource::builder().with_service_name(SERVICE_NAME).build()
+    }
+}
+
+/// Runs a provider's end, which blocks and does not keep to bounds of its own, beside the caller.
+async fn bounded(
+    what: &'static str,
+    bound: Duration,
+    end: impl FnOnce() -> OTelSdkResult + Send + 'static,
+) {
+    let ended = tokio::time::timeout(bound, tokio::task::spawn_blocking(end)).await;
+    match ended {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => warn!(%error, what, "not all telemetry was exported"),
+        Ok(Err(error)) => warn!(%error, what, "the export was lost"),
+        Err(_) => warn!(what, "the collector took too long, telemetry is lost"),
+    }
 }

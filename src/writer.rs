@@ -8,13 +8,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{Span, field, info_span, warn};
 
+use crate::metrics::Metrics;
 use crate::model::batch::{Batch, Receipt, RejectBudget};
 use crate::model::import::{Failure, Reason};
 use crate::model::plan::WritePlan;
@@ -37,6 +39,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct WriterPool {
     places: Arc<Semaphore>,
+    n_writers: usize,
+    /// Batches that wait for one.
+    waiting: Arc<AtomicUsize>,
     /// Places of imports that keep theirs for all their rows.
     whole: Arc<Semaphore>,
 }
@@ -67,6 +72,8 @@ pub struct WriteContext {
     pub stop: CancellationToken,
     /// When to give up.
     pub retry: RetryPolicy,
+    /// What is measured.
+    pub metrics: Metrics,
 }
 
 /// A batch on its way to the database, with the bytes that it pays for.
@@ -86,9 +93,60 @@ impl WriterPool {
     pub fn new(n_writers: usize) -> WriterPool {
         WriterPool {
             places: Arc::new(Semaphore::new(n_writers)),
+            n_writers,
+            waiting: Arc::default(),
             whole: Arc::new(Semaphore::new((n_writers / Self::WHOLE_SHARE).max(1))),
         }
     }
+
+    /// Waits for a place. Cancel safe: a dropped wait leaves the line.
+    async fn place(&self) -> SemaphorePermit<'_> {
+        let _waiting = Waiting::among(&self.waiting);
+        let place = self.places.acquire().await;
+        place.expect("the pool is never closed")
+    }
+
+    /// Batches that wait for a place.
+    pub fn n_waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Places that are taken.
+    pub fn n_busy(&self) -> usize {
+        self.n_writers - self.places.available_permits()
+    }
+
+    /// All places.
+    pub fn n_writers(&self) -> usize {
+        self.n_writers
+    }
+}
+
+/// One that waits; counted until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Waiting<'_> {
+    fn among(all: &AtomicUsize) -> Waiting<'_> {
+        all.fetch_add(1, Ordering::Relaxed);
+        Waiting(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The span of a batch, as a child of the current one.
+pub fn span(batch: &Batch) -> Span {
+    info_span!(
+        "import.batch",
+        index = batch.index,
+        rows = batch.n_ordinals(),
+        queue_wait = field::Empty,
+        otel.status_code = field::Empty,
+    )
 }
 
 /// Writes one batch. Transient errors are retried with growing pauses and a place in the pool
@@ -102,12 +160,17 @@ pub async fn write(
     let mut retries = 0;
     let mut give_up_at = None;
     loop {
+        let queued_at = Instant::now();
         let place = tokio::select! {
             biased;
             // A dropped wait leaves the line.
             () = context.stop.cancelled() => return Err(StoreError::Failed(stopping())),
-            place = pool.places.acquire() => place.expect("the pool is never closed"),
+            place = pool.place() => place,
         };
+        let begun = Instant::now();
+        let waited = begun - queued_at;
+        context.metrics.queue_waited(waited);
+        Span::current().record("queue_wait", waited.as_secs_f64());
         let request = WriteRequest {
             key: context.key,
             plan: &context.plan,
@@ -117,7 +180,13 @@ pub async fn write(
             probe_first,
             deadline: context.deadline.at(),
         };
-        let error = match context.store.write_batch(request).await {
+        let written = context.store.write_batch(request).await;
+        let error_type = written.as_ref().err().map(StoreError::kind);
+        let n_rows = queued.batch.n_ordinals();
+        context
+            .metrics
+            .batch_written(n_rows, begun.elapsed(), error_type);
+        let error = match written {
             Ok(receipt) => {
                 return Ok(Receipt {
                     retries: receipt.retries + retries,
@@ -155,6 +224,7 @@ pub async fn write(
             return Err(StoreError::Deadline);
         }
         retries += 1;
+        context.metrics.write_retried(&sql_state);
         tokio::select! {
             // Nothing is lost: the batch is tried again from its beginning, or not at all.
             () = context.stop.cancelled() => return Err(StoreError::Failed(stopping())),

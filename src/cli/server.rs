@@ -39,7 +39,7 @@ impl Server {
     ) -> Result<Server, CliError> {
         let signals = Signals::catch().map_err(|source| CliError::Signals { source })?;
         if let Some(addr) = &args.addr {
-            telemetry::init(LOG, crate::config::LogFormat::Text)?;
+            telemetry::log_only(LOG)?;
             let client = ImportClient::connect(addr).await?;
             return Ok(Server {
                 client,
@@ -55,7 +55,7 @@ impl Server {
         let mut config = Config::load_in_process(&flags, tables)?;
         // Whoever starts the service could set them in the database as well.
         config.allow_settings(settings.iter().copied());
-        telemetry::init(&config.log, config.log_format)?;
+        telemetry::init(&config)?;
         let local = LocalService::start(config).await?;
         let client = ImportClient::connect(&local.addr().to_string()).await?;
         Ok(Server {

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::grpc::header::policies::{self, ConflictFields};
 use crate::grpc::header::{column_names, column_rules, labels, number};
@@ -58,7 +59,8 @@ pub async fn import_rows(
     };
     let (outbox, events) = progress::channel(CancellationToken::new());
     let messages = futures::stream::iter(messages);
-    tasks.spawn(session::run(Arc::clone(sessions), call, messages, outbox));
+    let session = session::run(Arc::clone(sessions), call, messages, outbox);
+    tasks.spawn(session.in_current_span());
     let ended = read(events).await;
     if ended.replayed {
         check_same_rows(&import_id, ended.result.as_deref(), sha256)?;

@@ -7,15 +7,18 @@ use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use crate::grpc::deadline::{deadline, within};
 use crate::grpc::messages::Messages;
 use crate::grpc::service::imports::refuse_tenant;
 use crate::grpc::status::{status, unimplemented};
 use crate::grpc::{convert, import_rows, watch};
+use crate::model::import::Failure;
 use crate::progress;
 use crate::proto;
 use crate::proto::import_service_server::ImportService;
+use crate::session::admission::Ticket;
 use crate::session::{self, Call, Sessions};
 use crate::shutdown::Tasks;
 
@@ -47,6 +50,12 @@ impl Rowlift {
         }
     }
 
+    /// A place for an import.
+    fn admit(&self) -> Result<Ticket, Failure> {
+        let ticket = self.sessions.admission.enter();
+        ticket.inspect_err(|failure| self.sessions.metrics.admission_refused(failure.reason))
+    }
+
     /// Whose imports a call sees. Without an identity source everybody is the same owner.
     fn owner<T>(_request: &Request<T>) -> String {
         String::new()
@@ -66,11 +75,7 @@ impl ImportService for Rowlift {
         request: Request<Streaming<proto::ImportRequest>>,
     ) -> Result<Response<Self::ImportStream>, Status> {
         let deadline = deadline(request.metadata()).map_err(|failure| status(&failure))?;
-        let ticket = self
-            .sessions
-            .admission
-            .enter()
-            .map_err(|failure| status(&failure))?;
+        let ticket = self.admit().map_err(|failure| status(&failure))?;
         let caller_gone = CancellationToken::new();
         let (outbox, events) = progress::channel(caller_gone.clone());
         let owner = Self::owner(&request);
@@ -81,12 +86,8 @@ impl ImportService for Rowlift {
             caller_gone,
         };
         let messages = Messages::new(request.into_inner());
-        self.tasks.spawn(session::run(
-            Arc::clone(&self.sessions),
-            call,
-            messages,
-            outbox,
-        ));
+        let session = session::run(Arc::clone(&self.sessions), call, messages, outbox);
+        self.tasks.spawn(session.in_current_span());
         let message_bytes_max = self.message_bytes_max;
         let responses = events.map(move |event| match event {
             Ok(event) => Ok(convert::event(event, message_bytes_max)),

@@ -105,6 +105,11 @@ pub enum Overdrawn {
 }
 
 impl Batch {
+    /// Ordinals of the range.
+    pub fn n_ordinals(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
     /// Blank ordinals in the range.
     ///
     /// # Panics

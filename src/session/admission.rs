@@ -75,7 +75,7 @@ impl Admission {
                 "the server is stopping, call another one",
             ));
         }
-        if !*self.opened.borrow() {
+        if !self.is_open() {
             return Err(Failure::new(
                 Reason::Draining,
                 "the server is starting: its ledger is not ready yet, call another one",
@@ -87,6 +87,11 @@ impl Admission {
                 "every place for an import is taken, try again later",
             )),
         }
+    }
+
+    /// Whether [`Admission::open`] has been called.
+    pub fn is_open(&self) -> bool {
+        *self.opened.borrow()
     }
 
     /// Waits for the right to run. Cancel safe: a dropped wait loses its place in the line only.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::metrics::ImportEnd;
 use crate::model::import::{Failure, ImportOutcome, ImportState, Reason};
 use crate::model::stats::ImportStats;
 use crate::progress::ResultEvent;
@@ -58,6 +59,15 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
         outcome
     });
     log(&live, &outcome, stored);
+    live.sessions.metrics.import_ended(
+        live.format_name(),
+        &ImportEnd {
+            state: outcome.state,
+            stats: &outcome.stats,
+            before: live.held.open.counts,
+            rejected_by_code: live.tally.rejected_by_code(),
+        },
+    );
     let result = ResultEvent {
         import_id: live.held.spec.import_id.clone(),
         outcome,

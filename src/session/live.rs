@@ -15,11 +15,13 @@ use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field, info_span};
 
 use crate::decode::sandbox::Killer;
 use crate::mapping::EffectiveColumn;
+use crate::metrics;
 use crate::model::batch::Receipt;
-use crate::model::import::{Failure, Phase, Reason};
+use crate::model::import::{Failure, FileFormat, Phase, Reason};
 use crate::progress::{self, Outbox};
 use crate::session::admission::{Slot, overloaded};
 use crate::session::open::Held;
@@ -123,11 +125,15 @@ pub(super) struct Live {
     /// Every row has been handed out.
     ended: bool,
     n_rows_hint: Option<u64>,
+    /// Of a file, once its header is read.
+    format: Option<FileFormat>,
     effective: Vec<EffectiveColumn>,
     told_draining: bool,
     file_sha256: Option<[u8; 32]>,
     /// Writes were cut short: the ledger may know more than was told here.
     pub(super) writes_cut: bool,
+    /// The span of what comes before the writes: admission, then receiving.
+    stage: Span,
 }
 
 /// One thing that happened.
@@ -158,10 +164,12 @@ pub(super) async fn run<S>(
     mut messages: S,
     outbox: Outbox,
     held: Held,
+    admit: Span,
 ) where
     S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
 {
-    let mut live = Live::new(sessions, call, outbox, held);
+    Span::current().record("import.id", held.spec.import_id.as_str());
+    let mut live = Live::new(sessions, call, outbox, held, admit);
     live.accept();
     let failure = live.drive(&mut messages).await.err();
     conclude::conclude(live, failure).await;
@@ -176,7 +184,9 @@ impl Live {
         if self.is_other_file() {
             return Err(other_file());
         }
-        self.take_slot().await?;
+        let admit = std::mem::replace(&mut self.stage, Span::none());
+        self.take_slot().instrument(admit).await?;
+        self.stage = info_span!("import.receive", rows = field::Empty, bytes = field::Empty);
         self.phase = Phase::Receiving;
         let interval = self.held.spec.progress_interval;
         let interval = interval.unwrap_or(self.sessions.config.progress_interval);
@@ -410,6 +420,15 @@ impl Live {
         match (file.sha256, self.held.open.file_sha256) {
             (Some(announced), Some(noted)) => announced != noted,
             _ => false,
+        }
+    }
+
+    /// What is imported, for metrics.
+    pub(super) fn format_name(&self) -> &'static str {
+        match (&self.held.spec.source, self.format) {
+            (SourceSpec::Rows(_), _) => "rows",
+            (SourceSpec::File(_), Some(format)) => metrics::format_name(format),
+            (SourceSpec::File(_), None) => "unknown",
         }
     }
 

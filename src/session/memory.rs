@@ -50,6 +50,16 @@ impl Share {
         }
     }
 
+    /// Bytes that are paid for now.
+    pub fn used_bytes(&self) -> usize {
+        (self.n_units - self.permits.available_permits().min(self.n_units)) * UNIT_BYTES
+    }
+
+    /// Bytes that can be paid for.
+    pub fn limit_bytes(&self) -> usize {
+        self.n_units * UNIT_BYTES
+    }
+
     /// Permits that a batch of so many bytes takes: one that is larger than the share takes all.
     pub fn units(&self, n_bytes: usize) -> u32 {
         let units = n_bytes.div_ceil(UNIT_BYTES).clamp(1, self.n_units);

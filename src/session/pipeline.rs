@@ -27,6 +27,7 @@ use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::sandbox::Killer;
 use crate::mapping::{EffectiveColumn, Mapping};
+use crate::metrics::Metrics;
 use crate::model::import::{Failure, Reason, WriteMethod};
 use crate::model::plan::WritePlan;
 use crate::model::table::Table;
@@ -40,6 +41,7 @@ use run::Run;
 pub(in crate::session) use checks::other_file;
 
 mod checks;
+mod decode_stage;
 mod hold;
 mod run;
 mod sent_again;
@@ -140,6 +142,8 @@ pub struct Pipeline {
     pub has_place: Arc<Semaphore>,
     /// Child processes of all imports.
     pub decoders: Arc<Semaphore>,
+    /// What is measured of them.
+    pub metrics: Metrics,
     /// The program that decodes workbooks.
     pub decoder_program: PathBuf,
     /// Where workbooks are spooled.

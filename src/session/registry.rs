@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::model::import::Phase;
 use crate::store::{LiveCounters, Pulse, SessionKey, Store};
 
 /// Time between two heartbeats.
@@ -56,6 +57,12 @@ impl Registry {
             key,
             pulse,
         }
+    }
+
+    /// Live sessions by phase, as each reported it last.
+    pub fn phases(&self) -> Vec<Phase> {
+        let entries = self.lock();
+        entries.values().map(|entry| entry.counters.phase).collect()
     }
 
     /// Tells the sessions of an import on this server that it was asked to stop, without waiting

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -19,6 +19,8 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::OnceCell;
 
+use crate::metrics::Metrics;
+use crate::metrics::observed::PoolState;
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
 use crate::model::reject::{RejectedRow, RowErrorCode};
@@ -42,6 +44,7 @@ mod copy;
 mod error;
 mod insert;
 mod isolate;
+mod measure;
 mod ledger;
 mod migrate;
 mod probe;
@@ -91,6 +94,7 @@ pub struct PgStore {
     config: PgConfig,
     writers: PgPool,
     control: PgPool,
+    metrics: OnceLock<Metrics>,
     /// Whether the server has `client_connection_check_interval`; asked once.
     checks_client: OnceCell<bool>,
     /// The last list of tables, and when it was made.
@@ -120,6 +124,7 @@ impl PgStore {
         Ok(PgStore {
             writers,
             control,
+            metrics: OnceLock::new(),
             checks_client: OnceCell::new(),
             tables: Mutex::new(None),
             recent: Mutex::new(HashMap::new()),
@@ -397,6 +402,25 @@ impl Store for PgStore {
             total: self.config.writers_total,
             per_import: self.config.writers_per_import,
         }
+    }
+
+    fn measure(&self, metrics: Metrics) {
+        // Whoever came first goes on measuring.
+        let _ = self.metrics.set(metrics);
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        let pools = [("writers", &self.writers), ("control", &self.control)];
+        let state = |(name, pool): (&'static str, &PgPool)| {
+            let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+            PoolState {
+                name,
+                used: open.saturating_sub(idle),
+                idle,
+                max: u64::from(pool.options().get_max_connections()),
+            }
+        };
+        pools.map(state).to_vec()
     }
 
     async fn close(&self, bound: Duration) {

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use self::connection::{Bound, Connections};
+use crate::metrics::Metrics;
+use crate::metrics::observed::PoolState;
 use crate::model::batch::Receipt;
 use crate::model::import::{ImportOutcome, ImportRecord, NewImport, WriteMethod};
 use crate::model::reject::{RejectedRow, RowErrorCode};
@@ -318,6 +320,13 @@ impl Store for SqliteStore {
             total: 1,
             per_import: 1,
         }
+    }
+
+    /// Embedded: there is no server whose answers could be late.
+    fn measure(&self, _metrics: Metrics) {}
+
+    fn pools(&self) -> Vec<PoolState> {
+        Vec::new()
     }
 
     async fn close(&self, bound: Duration) {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tracing::Instrument;
 
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, Reason};
@@ -126,7 +127,16 @@ pub async fn write_whole(
             // The session has stopped.
             None => return Err(StoreError::Failed(stopping())),
         };
-        match writing.write(&queued.batch, whole.probe_first).await {
+        let begun = Instant::now();
+        let span = super::span(&queued.batch);
+        let write = writing.write(&queued.batch, whole.probe_first);
+        let written = write.instrument(span).await;
+        let error_type = written.as_ref().err().map(StoreError::kind);
+        let n_rows = queued.batch.n_ordinals();
+        context
+            .metrics
+            .batch_written(n_rows, begun.elapsed(), error_type);
+        match written {
             Ok(receipt) => {
                 whole.take_in(&queued, &receipt).await?;
                 // A session that does not listen any more has dropped the inputs too.
@@ -183,11 +193,8 @@ async fn places<'a>(
 ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), StoreError> {
     let acquire = async {
         let share = pool.whole.acquire().await;
-        let place = pool.places.acquire().await;
-        (
-            share.expect("the pool is never closed"),
-            place.expect("the pool is never closed"),
-        )
+        let place = pool.place().await;
+        (share.expect("the pool is never closed"), place)
     };
     tokio::select! {
         biased;

@@ -32,7 +32,7 @@ mod sessions;
 const MESSAGE_ROWS: u64 = 500;
 
 /// Brings the database to this version.
-async fn migrate(database: &Database) {
+pub(crate) async fn migrate(database: &Database) {
     let config = PgConfig {
         url: database.url().to_owned(),
         allow: AllowList::new(Vec::new(), "public"),

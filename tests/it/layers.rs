@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer, from the top; a module may use those of lower layers, and its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["cli"],
     &["app"],
+    &["admin"],
     &["grpc"],
     &["session"],
     &["progress"],
@@ -19,9 +20,10 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Modules that any module may use: they know none of the layers above.
-const EVERYWHERE: [&str; 6] = [
+const EVERYWHERE: [&str; 7] = [
     "clock",
     "config",
+    "metrics",
     "proto",
     "shutdown",
     "telemetry",
@@ -38,6 +40,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
     (
         "tokio",
         &[
+            "admin",
             "app",
             "cli",
             "client",

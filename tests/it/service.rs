@@ -1,5 +1,6 @@
 //! The service from outside: what a caller sees, over real loopback gRPC.
 
+mod admin;
 mod endings;
 mod files;
 mod fixtures;
@@ -8,6 +9,7 @@ mod postgres;
 mod rows;
 mod resuming;
 mod stops;
+mod telemetry;
 mod watch;
 
 /// A table with one of each constraint.

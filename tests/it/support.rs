@@ -5,6 +5,7 @@ use rowlift::model::stats::RowCounts;
 use rowlift::store::{SessionKey, Store};
 
 pub(crate) mod businesses;
+pub(crate) mod collector;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod process;

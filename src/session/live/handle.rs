@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinError;
+use tracing::{Instrument, Span};
 
 use crate::model::batch::RejectBudget;
 use crate::model::import::{Failure, Phase, Reason, WriteMethod};
@@ -120,6 +121,9 @@ impl Live {
     async fn on_finish(&mut self, totals: Totals) -> Result<(), Failure> {
         self.finish_received = true;
         self.flush_at = None;
+        self.stage.record("rows", self.received_rows);
+        self.stage.record("bytes", self.received_bytes);
+        self.stage = Span::none();
         if let Disconnect::Continue(bound) = self.held.spec.disconnect {
             // The writers outlast the caller from now on, by this bound at most.
             let call = self.call.deadline.unwrap_or_else(Instant::now);
@@ -186,6 +190,7 @@ impl Live {
         } else {
             self.sessions.store.writers().per_import.max(1)
         };
+        self.format = header.as_ref().map(|header| header.format);
         self.n_rows_hint = header.and_then(|header| header.n_rows_hint);
         self.effective = if self.is_file() {
             effective
@@ -211,6 +216,7 @@ impl Live {
             deadline: self.deadline.clone(),
             stop: self.sessions.drained.clone(),
             retry: self.sessions.config.retry,
+            metrics: self.sessions.metrics.clone(),
         }));
         self.start_whole();
     }
@@ -248,11 +254,14 @@ impl Live {
         let context = Arc::clone(self.context.as_ref().expect("the mapping precedes batches"));
         let pool = self.sessions.writers.clone();
         let probe_first = self.probe_first;
-        self.writes.spawn(async move {
+        // Made here, as a child of the call's span; the task begins outside of it.
+        let span = writer::span(&queued.batch);
+        let write = async move {
             let position = queued.batch.position.clone();
             let result = writer::write(&pool, &context, *queued, probe_first).await;
             Written::Batch(position, result)
-        });
+        };
+        self.writes.spawn(write.instrument(span));
     }
 
     /// A batch is decided, or its import is.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::batch::BatchLimits;
 use crate::batch::decided::DecidedRange;
@@ -24,7 +25,13 @@ use super::whole::WholeWriter;
 use super::{INPUTS_MAX, Live, OUTPUTS_MAX};
 
 impl Live {
-    pub(super) fn new(sessions: Arc<Sessions>, call: Call, mut outbox: Outbox, held: Held) -> Live {
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        call: Call,
+        mut outbox: Outbox,
+        held: Held,
+        admit: Span,
+    ) -> Live {
         let registration =
             sessions
                 .registry
@@ -37,8 +44,10 @@ impl Live {
         let whole = is_whole(&held.spec)
             .then(|| WholeWriter::new(Arc::clone(&attempt), Arc::clone(&has_place)));
         let pipeline = pipeline(&sessions, &held, attempt, has_place, stop.clone());
-        let thread =
-            tokio::task::spawn_blocking(move || pipeline.run(input_receiver, output_sender));
+        let span = Span::current();
+        let thread = tokio::task::spawn_blocking(move || {
+            span.in_scope(|| pipeline.run(input_receiver, output_sender));
+        });
         outbox.allow_samples(held.spec.rejected_samples);
         let open = &held.open;
         let tally = Tally::resume(open);
@@ -78,10 +87,12 @@ impl Live {
             received_rows: 0,
             ended: false,
             n_rows_hint: None,
+            format: None,
             effective: Vec::new(),
             told_draining: false,
             file_sha256: None,
             writes_cut: false,
+            stage: admit,
             held,
         }
     }
@@ -149,6 +160,7 @@ fn pipeline(
         },
         has_place,
         decoders: Arc::clone(&sessions.decoders),
+        metrics: sessions.metrics.clone(),
         decoder_program: config.decoder_program.clone(),
         spool_dir: config.spool_dir.clone(),
         stop,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument;
 
 use crate::model::batch::Receipt;
 use crate::model::import::Failure;
@@ -133,11 +134,12 @@ impl Live {
             spill_dir: self.sessions.config.spool_dir.clone(),
             has_place: Arc::clone(&whole.has_place),
         };
-        self.writes.spawn(async move {
+        let write = async move {
             let ended =
                 write_whole(&pool, &context, &options, inputs_receiver, receipts_sender).await;
             Written::Whole(ended)
-        });
+        };
+        self.writes.spawn(write.in_current_span());
     }
 
     /// Hands a batch to the transaction.

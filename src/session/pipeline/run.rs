@@ -30,6 +30,7 @@ use crate::session::spec::FileSpec;
 use crate::writer::QueuedBatch;
 
 use super::checks::{check_crc, check_file, check_rows, other_file};
+use super::decode_stage::DecodeStage;
 use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
 use super::{Input, InputRows, MappedSource, Output, Pipeline, Stop};
@@ -39,6 +40,8 @@ pub(super) struct Run {
     pipeline: Pipeline,
     output: Sender<Output>,
     mapped: Option<Mapped>,
+    /// What a file is being decoded as.
+    decode: Option<DecodeStage>,
     /// Complete batches that are not handed out yet.
     waiting: Vec<Batch>,
     /// Rows: the next ordinal that is new.
@@ -65,6 +68,7 @@ impl Run {
             pipeline,
             output,
             mapped: None,
+            decode: None,
             waiting: Vec::new(),
             attempt: 0,
             has_place: false,
@@ -324,13 +328,20 @@ impl Run {
     /// Lets a child process decode the spooled workbook.
     fn workbook(&mut self, spooled: std::fs::File, request: &WorkbookRequest) -> Result<(), Stop> {
         let _place = self.wait_for(Arc::clone(&self.pipeline.decoders), 1)?;
+        self.decode = Some(DecodeStage::begin());
         let program = &self.pipeline.decoder_program;
         let mut decoder = Sandbox::start(program, spooled, request, &self.pipeline.limits)?;
         self.send(Output::Decoding(decoder.killer()))?;
-        while let Some(decoded) = decoder.next()? {
-            self.decoded(decoded)?;
+        loop {
+            let next = decoder.next();
+            if let (Some(stage), Ok(None) | Err(_)) = (&self.decode, &next) {
+                stage.decoder_ended(&self.pipeline.metrics, next.as_ref().err());
+            }
+            match next? {
+                Some(decoded) => self.decoded(decoded)?,
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Runs a decoder step and takes in what it yields. What goes wrong with a row that was
@@ -366,6 +377,9 @@ impl Run {
                     has_header: header.has_header,
                     where_: if header.sheet.is_empty() { "" } else { &sheet },
                 };
+                let stage = self.decode.take();
+                let stage = stage.unwrap_or_else(DecodeStage::begin);
+                self.decode = Some(stage.of(&header));
                 let mapping = Mapping::resolve(&self.pipeline.table, &mapping_spec, columns)?;
                 self.begin(Arc::new(mapping), Some(header))
             }
@@ -432,6 +446,9 @@ impl Run {
             let passed: Result<(), Mismatch> = mapped.batcher.finish();
             received_rows = mapped.batcher.end();
             passed.map_err(|mismatch| self.mismatch(mismatch))?;
+        }
+        if let Some(stage) = self.decode.take() {
+            stage.end(received_rows);
         }
         self.flush()?;
         check_rows(totals, received_rows)?;

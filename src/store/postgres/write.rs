@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgArguments;
+use tracing::Instrument;
 
 use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
 use crate::model::import::{Failure, Reason};
@@ -32,7 +33,7 @@ use super::checkpoint::{self, Fence, Stored};
 use super::connection::{Limits, Transaction};
 use super::error::{self, Trouble};
 use super::isolate::{Isolated, NotWritten, RowWriter, check_constraints, undo};
-use super::{PgStore, arguments};
+use super::{PgStore, arguments, measure};
 
 /// No statement of a batch runs longer.
 const STATEMENT_TIME_MAX: Duration = Duration::from_mins(1);
@@ -133,7 +134,8 @@ async fn attempt(
     writer.prepare(&mut transaction).await?;
     let mut failed = None;
     if !request.probe_first {
-        match writer.write_all(&mut transaction).await {
+        let write = writer.write_all(&mut transaction);
+        match measure::rows(store, request.plan, write).await {
             Ok(whole) if whole.rejected.is_empty() && request.batch.rejected.is_empty() => {
                 match commit_clean(&mut transaction, request, whole.counts).await? {
                     CleanEnd::Committed(receipt) => {
@@ -185,7 +187,8 @@ async fn commit_clean(
     let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
     let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
     failpoint::hit("batch-before-commit").await?;
-    let Err(error) = transaction.simple(&sql).await else {
+    let commit = transaction.simple(&sql).instrument(measure::commit());
+    let Err(error) = commit.await else {
         failpoint::hit("batch-after-commit").await?;
         return Ok(CleanEnd::Committed(Receipt {
             range: batch.range.clone(),
@@ -253,7 +256,7 @@ async fn commit_with_rejects(
         transaction.commit().await.map_err(error::of_ledger)?;
         failpoint::hit("batch-after-commit").await
     };
-    if let Err(error) = committed.await {
+    if let Err(error) = committed.instrument(measure::commit()).await {
         reservation.keep_in_doubt(batch.range.start);
         return Err(error);
     }

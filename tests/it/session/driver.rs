@@ -9,6 +9,7 @@ use futures::StreamExt;
 use rowlift::batch::BatchLimits;
 use rowlift::decode::limits::Limits;
 use rowlift::grpc::header::import_spec;
+use rowlift::metrics::Metrics;
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::FrameBuilder;
 use rowlift::model::import::{Failure, ImportOutcome, ImportState, Reason};
@@ -140,6 +141,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
         },
         store,
         admission,
+        metrics: Metrics::none(),
         registry: Registry::default(),
         writers: WriterPool::new(4),
         memory: Budget::new(1 << 20),

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rowlift::metrics::Metrics;
+use rowlift::metrics::observed::PoolState;
 use rowlift::model::batch::{Batch, Overdrawn, Receipt, RejectBudget, RejectReservation};
 use rowlift::model::import::{
     Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, Reason, WriteMethod,
@@ -626,6 +628,12 @@ impl Store for Memory {
 
     fn writers(&self) -> Writers {
         self.writers
+    }
+
+    fn measure(&self, _metrics: Metrics) {}
+
+    fn pools(&self) -> Vec<PoolState> {
+        Vec::new()
     }
 
     async fn close(&self, _bound: Duration) {}

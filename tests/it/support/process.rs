@@ -37,7 +37,7 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Serves this database, with four writers and these settings: names of `ROWLIFT_` variables
-    /// in lower case.
+    /// in lower case, others as they are.
     pub(crate) async fn start(database: &Database, settings: &[(&str, &str)]) -> ServerProcess {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(log_path(folder.path())).unwrap();
@@ -53,8 +53,10 @@ impl ServerProcess {
             .env("ROWLIFT_LOG_FORMAT", "text")
             .env("ROWLIFT_PROGRESS_INTERVAL", "100ms")
             .envs(settings.iter().map(|(name, value)| {
-                let name = format!("ROWLIFT_{}", name.to_ascii_uppercase());
-                (name, *value)
+                // Those of other specifications are named in full.
+                let is_own = name.starts_with(|c: char| c.is_ascii_lowercase());
+                let prefix = if is_own { "ROWLIFT_" } else { "" };
+                (format!("{prefix}{}", name.to_ascii_uppercase()), *value)
             }))
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -85,6 +87,11 @@ impl ServerProcess {
     /// A client on a connection of its own.
     pub(crate) async fn client(&self) -> ImportClient {
         ImportClient::connect(&self.addr).await.unwrap()
+    }
+
+    /// Where it serves.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
     }
 
     /// What it has logged.
