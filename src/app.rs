@@ -25,6 +25,7 @@ use crate::admin::{Admin, Probed};
 use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::config::database_url::DatabaseKind;
+use crate::grpc::auth::AuthLayer;
 use crate::grpc::oversized::OversizedLayer;
 use crate::grpc::service::Rowlift;
 use crate::grpc::trace::TraceLayer;
@@ -43,7 +44,11 @@ use crate::store::sqlite::{SqliteConfig, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::TelemetryError;
 use crate::telemetry::meters::Meters;
+use crate::watched;
 use crate::writer::{RetryPolicy, WriterPool};
+
+mod secured;
+mod tls;
 
 /// The service's name in health checks.
 const SERVICE: &str = "rowlift.v1.ImportService";
@@ -127,6 +132,14 @@ pub enum AppError {
     /// The transport broke off.
     #[error("the gRPC transport failed")]
     Transport(#[from] tonic::transport::Error),
+    /// A file that the configuration names cannot be used.
+    #[error("{key}: {message}")]
+    File {
+        /// The key.
+        key: &'static str,
+        /// Which file, and why.
+        message: String,
+    },
     /// Metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -176,14 +189,7 @@ impl App {
         if config.database_url.kind() == DatabaseKind::Sqlite {
             store.migrate().await.map_err(database_error)?;
         }
-        let listen_error = |source| AppError::Listen {
-            addr: config.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(listen_error)?;
-        let addr = listener.local_addr().map_err(listen_error)?;
+        let (listener, addr) = listen(config.listen).await?;
         let tasks = Tasks::new();
         let sessions = Arc::new(sessions(&config, store, Metrics::new(&meters.provider)));
         let background = CancellationToken::new();
@@ -191,7 +197,7 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let close = CancellationToken::new();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let secured = secured::Secured::open(&config, &sessions.store)?;
         let service = Rowlift::new(
             Arc::clone(&sessions),
             tasks.clone(),
@@ -204,6 +210,7 @@ impl App {
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .layer(TraceLayer::new(sessions.metrics.clone()))
+            .layer(AuthLayer::new(secured.gate))
             .layer(OversizedLayer)
             .add_service(health_service)
             .add_service(reflection::v1())
@@ -219,9 +226,18 @@ impl App {
         let closed = close.clone();
         // Not among the tasks: a stop waits for them first, for the transport last.
         let transport_tasks = Tasks::new();
-        let transport = transport_tasks.spawn(
-            server.serve_with_incoming_shutdown(incoming, async move { closed.cancelled().await }),
-        );
+        let closed = async move { closed.cancelled().await };
+        let transport = match secured.tls {
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                transport_tasks.spawn(server.serve_with_incoming_shutdown(incoming, closed))
+            }
+            Some(tls) => {
+                let incoming = tls::incoming(listener, tls);
+                transport_tasks.spawn(server.serve_with_incoming_shutdown(incoming, closed))
+            }
+        };
+        transport_tasks.spawn(watched::follow(secured.files, background.clone()));
         let beat = sessions
             .registry
             .clone()
@@ -322,6 +338,18 @@ impl App {
         info!("stopped");
         result
     }
+}
+
+/// A listener and where it listens.
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let bound = async {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    bound
+        .await
+        .map_err(|source| AppError::Listen { addr, source })
 }
 
 /// Lets the metrics follow the service, and serves them if there is an admin port.

@@ -15,9 +15,11 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
+use crate::client::credentials::{Bearer, Credentials};
 use crate::client::error::ClientError;
 use crate::client::resume::Retries;
 use crate::client::upload::{Part, Upload};
@@ -30,6 +32,7 @@ use crate::proto::{
 };
 
 mod calls;
+pub mod credentials;
 pub mod error;
 pub mod json;
 pub mod messages;
@@ -47,10 +50,13 @@ const DEADLINE_SLACK: Duration = Duration::from_secs(2);
 /// Bytes of a file in one message.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// The generated client, with credentials.
+pub type Service = ImportServiceClient<InterceptedService<Channel, Bearer>>;
+
 /// A connection to a server; clones share it.
 #[derive(Debug, Clone)]
 pub struct ImportClient {
-    service: ImportServiceClient<Channel>,
+    service: Service,
 }
 
 /// How a call is made, beside what it says.
@@ -88,20 +94,35 @@ impl Default for CallOptions {
 impl ImportClient {
     /// Connects to `addr`, a host with a port; `http://` may precede it.
     pub async fn connect(addr: &str) -> Result<ImportClient, ClientError> {
+        ImportClient::connect_with(addr, &Credentials::default()).await
+    }
+
+    /// The same with credentials; `https://` speaks TLS.
+    pub async fn connect_with(
+        addr: &str,
+        credentials: &Credentials,
+    ) -> Result<ImportClient, ClientError> {
         let uri = if addr.contains("://") {
             addr.to_owned()
         } else {
             format!("http://{addr}")
         };
-        if !uri.starts_with("http://") {
-            return Err(ClientError::Address {
-                addr: addr.to_owned(),
-            });
+        let wrong = || ClientError::Address {
+            addr: addr.to_owned(),
+        };
+        let is_tls = uri.starts_with("https://");
+        if !is_tls && !uri.starts_with("http://") {
+            return Err(wrong());
         }
-        let endpoint = Endpoint::from_shared(uri)
-            .map_err(|_| ClientError::Address {
+        let mut endpoint = Endpoint::from_shared(uri).map_err(|_| wrong())?;
+        if is_tls {
+            let tls = endpoint.tls_config(credentials.tls()?);
+            endpoint = tls.map_err(|source| ClientError::Connect {
                 addr: addr.to_owned(),
-            })?
+                source,
+            })?;
+        }
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
@@ -113,12 +134,12 @@ impl ImportClient {
                 source,
             })?;
         Ok(ImportClient {
-            service: ImportServiceClient::new(channel),
+            service: ImportServiceClient::with_interceptor(channel, credentials.bearer()?),
         })
     }
 
     /// The generated client, for the calls that need no more than that.
-    pub fn service(&self) -> ImportServiceClient<Channel> {
+    pub fn service(&self) -> Service {
         self.service.clone()
     }
 

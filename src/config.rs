@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::config::database_url::DatabaseUrl;
 use crate::config::error::ConfigError;
+use crate::config::identity::Identity;
 use crate::config::keys::Settings;
 use crate::config::otel::Otel;
 use crate::decode::limits::Limits;
@@ -29,6 +30,7 @@ use crate::store::allow::AllowedTable;
 mod check;
 pub mod database_url;
 pub mod error;
+pub mod identity;
 mod keys;
 pub mod otel;
 pub(crate) mod value;
@@ -45,9 +47,14 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// Lets `listen` be reachable from other machines although callers are not identified.
     pub insecure: bool,
+    /// How callers are identified, and TLS.
+    pub identity: Identity,
     /// PostgreSQL or SQLite; `DATABASE_URL` stands in for `ROWLIFT_DATABASE_URL`. Default
     /// `sqlite://rowlift.db?mode=rwc`.
     pub database_url: DatabaseUrl,
+    /// A file that holds `database_url` instead, such as a mounted secret; read again when it
+    /// changes, for connections from then on.
+    pub database_url_file: Option<PathBuf>,
     /// A transaction-pooling proxy such as PgBouncer stands before the database.
     pub database_pooled: bool,
     /// The tables that exist for callers; the first entry that matches counts.
@@ -137,6 +144,9 @@ pub struct ServeFlags {
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// File that holds the database's URL, such as a mounted secret
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
     /// Listen beyond loopback although callers are not identified
     #[arg(long)]
     pub insecure: bool,
@@ -157,6 +167,7 @@ impl Config {
         config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.admin_listen = None;
         config.otel = Otel::default();
+        config.identity = Identity::default();
         config.lame_duck = Duration::ZERO;
         config.drain_grace = config.drain_grace.min(COMMAND_DRAIN_GRACE);
         if !set.was_set("log") {
@@ -238,6 +249,19 @@ impl Config {
         set.apply_variables(&mut config, &variable)?;
         config.otel = Otel::from_variables(&variable);
         set.apply_flags(&mut config, flags)?;
+        if let Some(path) = &config.database_url_file {
+            if set.was_set("database_url") {
+                return Err(ConfigError::Conflict {
+                    key: "database_url_file",
+                    message: String::from("set besides database_url: one of them is enough"),
+                });
+            }
+            config.database_url =
+                DatabaseUrl::read(path).map_err(|message| ConfigError::Conflict {
+                    key: "database_url_file",
+                    message,
+                })?;
+        }
         if !set.was_set("writers_per_import") {
             config.writers_per_import = config.writers_per_import.min(config.writers_max);
         }
@@ -254,7 +278,9 @@ impl Default for Config {
             admin_listen: None,
             insecure: false,
             database_url: DatabaseUrl::default(),
+            database_url_file: None,
             database_pooled: false,
+            identity: Identity::default(),
             tables: vec![sample_table()],
             settings_allowed: Vec::new(),
             limits: Limits::default(),

@@ -3,6 +3,7 @@
 //! In: protobuf messages and metadata. Out: protobuf messages and statuses. `tonic` and `prost`
 //! types stop here; every status is made in [`status`].
 
+pub mod auth;
 pub mod convert;
 pub mod deadline;
 pub mod header;

@@ -35,5 +35,7 @@ pub mod model;
 pub mod proto;
 pub mod shutdown;
 pub mod telemetry;
+pub mod access;
+pub mod watched;
 pub mod metrics;
 pub mod clock;

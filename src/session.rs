@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
+use crate::access::Caller;
 use crate::batch::BatchLimits;
 use crate::decode::limits::Limits;
 use crate::metrics::{Metrics, observed};
@@ -145,8 +146,8 @@ impl Sessions {
 pub struct Call {
     /// Its place.
     pub ticket: Ticket,
-    /// Whose imports it sees.
-    pub owner: String,
+    /// Who calls: its imports are its owner's.
+    pub caller: Arc<Caller>,
     /// From `grpc-timeout`.
     pub deadline: Option<Instant>,
     /// Cancelled when nobody reads its answer.

@@ -388,6 +388,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Writers that may run at once, and how many of them one import may use.
     fn writers(&self) -> Writers;
 
+    /// Connections from now on are made with this URL of the same kind of database: a password
+    /// was changed.
+    fn reconnect(&self, url: &str) -> Result<(), StoreError>;
+
     /// Measures from now on; at most once.
     fn measure(&self, metrics: Metrics);
 

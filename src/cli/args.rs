@@ -43,11 +43,23 @@ pub(super) enum Command {
 }
 
 /// Which server a client command asks.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct ServerArgs {
     /// Server such as http://127.0.0.1:50051; without it the service runs inside this process
     #[arg(long, value_name = "URL")]
     pub(super) addr: Option<String>,
+    /// Authorities that vouch for the server, PEM [default: the public ones]
+    #[arg(long, value_name = "FILE", requires = "addr")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// Client certificate to show, PEM
+    #[arg(long, value_name = "FILE", requires_all = ["addr", "key_file"])]
+    pub(super) cert_file: Option<PathBuf>,
+    /// Key of the client certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub(super) key_file: Option<PathBuf>,
+    /// File with the bearer token to show
+    #[arg(long, value_name = "FILE", requires = "addr")]
+    pub(super) token_file: Option<PathBuf>,
     /// Database of the service inside this process [default: sqlite://rowlift.db?mode=rwc]
     #[arg(long, value_name = "URL", conflicts_with = "addr")]
     pub(super) database_url: Option<String>,
@@ -237,6 +249,9 @@ pub(super) struct MigrateArgs {
     /// Database: postgres://... or sqlite://FILE
     #[arg(long, value_name = "URL")]
     pub(super) database_url: Option<String>,
+    /// File that holds the database's URL, such as a mounted secret
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    pub(super) database_url_file: Option<PathBuf>,
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,

@@ -28,6 +28,7 @@ pub(super) async fn serve(flags: &ServeFlags) -> Result<Exit, CliError> {
 pub(super) async fn migrate(args: &MigrateArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let flags = ServeFlags {
         database_url: args.database_url.clone(),
+        database_url_file: args.database_url_file.clone(),
         config: args.config.clone(),
         ..ServeFlags::default()
     };

@@ -9,6 +9,7 @@ use crate::cli::args::ServerArgs;
 use crate::cli::exit::CliError;
 use crate::cli::local::LocalService;
 use crate::client::ImportClient;
+use crate::client::credentials::Credentials;
 use crate::config::database_url::DatabaseUrl;
 use crate::config::{Config, ServeFlags};
 use crate::shutdown::Signals;
@@ -40,7 +41,12 @@ impl Server {
         let signals = Signals::catch().map_err(|source| CliError::Signals { source })?;
         if let Some(addr) = &args.addr {
             telemetry::log_only(LOG)?;
-            let client = ImportClient::connect(addr).await?;
+            let credentials = Credentials {
+                ca_file: args.ca_file.clone(),
+                identity_files: args.cert_file.clone().zip(args.key_file.clone()),
+                token_file: args.token_file.clone(),
+            };
+            let client = ImportClient::connect_with(addr, &credentials).await?;
             return Ok(Server {
                 client,
                 local: None,
@@ -108,11 +114,22 @@ pub(super) fn flags(args: &ServerArgs) -> String {
         let shown = DatabaseUrl::parse(url).map_or_else(|_| url.clone(), |url| url.to_string());
         format!(" --database-url '{shown}'")
     });
-    let config = args
-        .config
-        .as_ref()
-        .map(|path| format!(" --config {}", quoted(path)));
-    [addr, database, config].into_iter().flatten().collect()
+    let files = [
+        ("config", &args.config),
+        ("ca-file", &args.ca_file),
+        ("cert-file", &args.cert_file),
+        ("key-file", &args.key_file),
+        ("token-file", &args.token_file),
+    ];
+    let files = files.into_iter().filter_map(|(flag, path)| {
+        let path = path.as_ref()?;
+        Some(format!(" --{flag} {}", quoted(path)))
+    });
+    [addr, database]
+        .into_iter()
+        .flatten()
+        .chain(files)
+        .collect()
 }
 
 /// A path as a shell takes it.

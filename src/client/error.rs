@@ -15,10 +15,16 @@ use crate::proto::{ImportResult, State};
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Not an address that this client can speak to.
-    #[error("{addr:?} is not an address such as 127.0.0.1:50051 or http://host:50051")]
+    #[error("{addr:?} is not an address such as 127.0.0.1:50051 or https://host:50051")]
     Address {
         /// As given.
         addr: String,
+    },
+    /// The file holds no bearer token.
+    #[error("{path:?} holds no token")]
+    Token {
+        /// Which file.
+        path: PathBuf,
     },
     /// Nobody answers.
     #[error("cannot connect to {addr}")]
@@ -149,7 +155,9 @@ impl ClientError {
             ClientError::Status { status, .. } => {
                 (status.code(), prost_details(status).unwrap_or_default())
             }
-            ClientError::Address { .. } => (Code::InvalidArgument, Vec::new()),
+            ClientError::Address { .. } | ClientError::Token { .. } => {
+                (Code::InvalidArgument, Vec::new())
+            }
             ClientError::Connect { .. } => (Code::Unavailable, Vec::new()),
             ClientError::Open { .. } => (Code::NotFound, Vec::new()),
             ClientError::Read { .. } | ClientError::Write { .. } => (Code::Aborted, Vec::new()),

@@ -404,7 +404,7 @@ async fn a_server_that_ignores_the_deadline_is_left() {
 
 #[tokio::test]
 async fn addresses_that_cannot_work_are_named() {
-    for addr in ["https://host:1", "not an address", "ftp://x"] {
+    for addr in ["not an address", "ftp://x"] {
         let error = ImportClient::connect(addr).await.unwrap_err();
         assert!(matches!(error, ClientError::Address { .. }), "{error:?}");
         assert!(error.to_string().contains(addr), "{error}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::error::ConfigError;
+use crate::config::identity::IdentityKind;
 
 /// The shortest interval between two progress events.
 const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -18,12 +19,16 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Checks values by themselves and against each other.
 pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
-    if !config.listen.ip().is_loopback() && !config.insecure {
+    if let Some((key, why)) = config.identity.fault() {
+        return refuse(key, why);
+    }
+    let is_open = config.identity.kind == IdentityKind::None;
+    if !config.listen.ip().is_loopback() && is_open && !config.insecure {
         return refuse(
             "listen",
             format!(
                 "{} is reachable from other machines and callers are not identified: \
-                 listen on loopback, or set insecure",
+                 listen on loopback, set identity, or set insecure",
                 config.listen
             ),
         );

@@ -1,6 +1,7 @@
 //! The database's address: a secret that is shown without its password.
 
 use std::fmt;
+use std::path::Path;
 
 /// A PostgreSQL or SQLite URL. `Debug` and `Display` leave passwords out.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +27,13 @@ impl DatabaseUrl {
         Err(String::from(
             "a URL that begins with postgres://, postgresql:// or sqlite: is expected",
         ))
+    }
+
+    /// Reads a file that holds nothing but a URL.
+    pub fn read(path: &Path) -> Result<DatabaseUrl, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        DatabaseUrl::parse(text.trim()).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// The URL with its password, for the database driver only.

@@ -8,7 +8,8 @@ use toml::{Table, Value};
 
 use crate::config::error::ConfigError;
 use crate::config::value::{
-    address, boolean, bytes, database_url, duration, log_format, names, number, put, tables, text,
+    address, boolean, bytes, database_url, duration, identity_kind, log_format, names, networks,
+    number, path, put, tables, text,
 };
 use crate::config::{Config, ServeFlags};
 
@@ -30,6 +31,42 @@ const KEYS: &[Key] = &[
     key("insecure", |c, v| put(&mut c.insecure, boolean(v))),
     key("database_url", |c, v| {
         put(&mut c.database_url, database_url(v))
+    }),
+    key("database_url_file", |c, v| {
+        put(&mut c.database_url_file, path(v))
+    }),
+    key("identity", |c, v| {
+        put(&mut c.identity.kind, identity_kind(v))
+    }),
+    key("policy_file", |c, v| {
+        put(&mut c.identity.policy_file, path(v))
+    }),
+    key("tls_cert_file", |c, v| {
+        put(&mut c.identity.tls_cert_file, path(v))
+    }),
+    key("tls_key_file", |c, v| {
+        put(&mut c.identity.tls_key_file, path(v))
+    }),
+    key("tls_client_ca_file", |c, v| {
+        put(&mut c.identity.tls_client_ca_file, path(v))
+    }),
+    key("trusted_proxies", |c, v| {
+        put(&mut c.identity.trusted_proxies, networks(v))
+    }),
+    key("jwt_jwks_file", |c, v| {
+        put(&mut c.identity.jwt_jwks_file, path(v))
+    }),
+    key("jwt_issuer", |c, v| {
+        put(&mut c.identity.jwt_issuer, text(v))
+    }),
+    key("jwt_audience", |c, v| {
+        put(&mut c.identity.jwt_audience, text(v))
+    }),
+    key("jwt_leeway", |c, v| {
+        put(&mut c.identity.jwt_leeway, duration(v))
+    }),
+    key("tokens_file", |c, v| {
+        put(&mut c.identity.tokens_file, path(v))
     }),
     key("database_pooled", |c, v| {
         put(&mut c.database_pooled, boolean(v))
@@ -223,6 +260,14 @@ impl Settings {
                 flags.admin_listen.map(|address| address.to_string()),
             ),
             ("database_url", "--database-url", flags.database_url.clone()),
+            (
+                "database_url_file",
+                "--database-url-file",
+                flags
+                    .database_url_file
+                    .as_ref()
+                    .map(|path| path.display().to_string()),
+            ),
             (
                 "insecure",
                 "--insecure",

@@ -3,15 +3,19 @@
 //! Variables and flags arrive as texts, so every parser takes both forms. An error says what is
 //! expected; the caller adds key and origin.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use toml::Value;
 
 use crate::config::LogFormat;
 use crate::config::database_url::DatabaseUrl;
+use crate::config::identity::IdentityKind;
 use crate::store::allow::AllowedTable;
 
 type Parsed<T> = Result<T, String>;
@@ -102,6 +106,35 @@ pub(super) fn address(value: &Value) -> Parsed<SocketAddr> {
 /// A database's URL.
 pub(super) fn database_url(value: &Value) -> Parsed<DatabaseUrl> {
     DatabaseUrl::parse(&text(value)?)
+}
+
+/// A path.
+pub(super) fn path(value: &Value) -> Parsed<Option<PathBuf>> {
+    text(value).map(PathBuf::from).map(Some)
+}
+
+/// A list of networks such as `10.0.0.0/8`, or single addresses.
+pub(super) fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
+    let network = |name: &String| {
+        let network = name.parse::<IpNet>();
+        let network = network.or_else(|_| name.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| format!("{name:?} is no network such as 10.0.0.0/8"))
+    };
+    names(value)?.iter().map(network).collect()
+}
+
+/// `none`, `mtls`, `xfcc`, `jwt` or `token`.
+pub(super) fn identity_kind(value: &Value) -> Parsed<IdentityKind> {
+    match text(value)?.as_str() {
+        "none" => Ok(IdentityKind::None),
+        "mtls" => Ok(IdentityKind::Mtls),
+        "xfcc" => Ok(IdentityKind::Xfcc),
+        "jwt" => Ok(IdentityKind::Jwt),
+        "token" => Ok(IdentityKind::Token),
+        other => Err(format!(
+            "{other:?} is none of none, mtls, xfcc, jwt and token"
+        )),
+    }
 }
 
 /// `auto`, `json` or `text`.

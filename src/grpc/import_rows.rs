@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::access::Caller;
 use crate::grpc::header::policies::{self, ConflictFields};
 use crate::grpc::header::{column_names, column_rules, labels, number};
 use crate::grpc::service::imports::{named_import, refuse_tenant};
@@ -41,7 +42,7 @@ const HEAD_START: Duration = Duration::from_millis(200);
 pub async fn import_rows(
     sessions: &Arc<Sessions>,
     tasks: &Tasks,
-    owner: String,
+    caller: Arc<Caller>,
     deadline: Option<Instant>,
     request: proto::ImportRowsRequest,
 ) -> Result<proto::ImportRowsResponse, Failure> {
@@ -51,8 +52,8 @@ pub async fn import_rows(
     let sha256 = sha256(&import_id, &batch.rows);
     let messages = messages(spec, batch, sha256)?;
     let call = Call {
-        ticket: sessions.admission.enter()?,
-        owner: owner.clone(),
+        ticket: sessions.admission.enter(&caller)?,
+        caller: Arc::clone(&caller),
         deadline: deadline.map(session_deadline),
         // Nobody cancels it: a dropped call leaves its session alone.
         caller_gone: CancellationToken::new(),
@@ -83,7 +84,7 @@ pub async fn import_rows(
     let mut rejected_rows = ended.rejected_rows;
     if n_rejected > rejected_rows.len() as u64 {
         let store = &*sessions.store;
-        match rejects::page(store, &owner, &import_id, None, None, u32::MAX).await {
+        match rejects::page(store, caller.owner(), &import_id, None, None, u32::MAX).await {
             Ok(page) if page.rows.len() >= rejected_rows.len() => rejected_rows = page.rows,
             Ok(_) => {}
             // The result is what counts; the list of rejected rows can be asked for again.

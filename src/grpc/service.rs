@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
+use crate::access::Caller;
 use crate::grpc::deadline::{deadline, within};
 use crate::grpc::messages::Messages;
 use crate::grpc::service::imports::refuse_tenant;
@@ -51,14 +52,23 @@ impl Rowlift {
     }
 
     /// A place for an import.
-    fn admit(&self) -> Result<Ticket, Failure> {
-        let ticket = self.sessions.admission.enter();
+    fn admit(&self, caller: &Caller) -> Result<Ticket, Failure> {
+        let ticket = self.sessions.admission.enter(caller);
         ticket.inspect_err(|failure| self.sessions.metrics.admission_refused(failure.reason))
     }
 
     /// Whose imports a call sees. Without an identity source everybody is the same owner.
-    fn owner<T>(_request: &Request<T>) -> String {
-        String::new()
+    fn owner<T>(request: &Request<T>) -> String {
+        Self::caller(request).owner().to_owned()
+    }
+
+    /// Who calls, as the gate found out.
+    fn caller<T>(request: &Request<T>) -> Arc<Caller> {
+        let caller = request.extensions().get::<Arc<Caller>>();
+        // Nobody comes past the gate; whoever did would have no rights.
+        caller
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Caller::nobody()))
     }
 }
 
@@ -75,13 +85,13 @@ impl ImportService for Rowlift {
         request: Request<Streaming<proto::ImportRequest>>,
     ) -> Result<Response<Self::ImportStream>, Status> {
         let deadline = deadline(request.metadata()).map_err(|failure| status(&failure))?;
-        let ticket = self.admit().map_err(|failure| status(&failure))?;
+        let caller = Self::caller(&request);
+        let ticket = self.admit(&caller).map_err(|failure| status(&failure))?;
         let caller_gone = CancellationToken::new();
         let (outbox, events) = progress::channel(caller_gone.clone());
-        let owner = Self::owner(&request);
         let call = Call {
             ticket,
-            owner,
+            caller,
             deadline,
             caller_gone,
         };
@@ -146,8 +156,9 @@ impl ImportService for Rowlift {
         &self,
         request: Request<proto::ListTablesRequest>,
     ) -> Result<Response<proto::ListTablesResponse>, Status> {
+        let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
-        within(&metadata, Rowlift::list_tables(self, request)).await
+        within(&metadata, Rowlift::list_tables(self, &caller, request)).await
     }
 
     /// NOT_FOUND.
@@ -155,8 +166,9 @@ impl ImportService for Rowlift {
         &self,
         request: Request<proto::GetTableRequest>,
     ) -> Result<Response<proto::GetTableResponse>, Status> {
+        let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
-        within(&metadata, self.table(&request.table)).await
+        within(&metadata, self.table(&caller, &request.table)).await
     }
 
     /// No statuses of its own.
@@ -174,11 +186,11 @@ impl ImportService for Rowlift {
         &self,
         request: Request<proto::ImportRowsRequest>,
     ) -> Result<Response<proto::ImportRowsResponse>, Status> {
-        let owner = Self::owner(&request);
+        let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
         within(&metadata, async {
             let deadline = deadline(&metadata)?;
-            import_rows::import_rows(&self.sessions, &self.tasks, owner, deadline, request).await
+            import_rows::import_rows(&self.sessions, &self.tasks, caller, deadline, request).await
         })
         .await
     }

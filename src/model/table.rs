@@ -18,6 +18,35 @@ impl fmt::Display for TableName {
     }
 }
 
+impl TableName {
+    /// Whether a pattern such as `tenant_*.contacts` names it; one without a schema means tables of
+    /// `default_schema`.
+    pub fn fits(&self, pattern: &str, default_schema: &str) -> bool {
+        let (schema, name) = pattern.split_once('.').unwrap_or((default_schema, pattern));
+        glob(schema, &self.schema) && glob(name, &self.name)
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any run of characters.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
 /// One table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -198,3 +227,6 @@ impl Table {
             .map_or(&[], |(_, columns)| columns)
     }
 }
+
+#[cfg(test)]
+mod tests;

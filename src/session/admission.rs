@@ -9,7 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::access::Caller;
 use crate::model::import::{Failure, Reason};
+
+use shares::{Share, Shares};
+
+mod shares;
 
 /// The places of one server.
 #[derive(Debug)]
@@ -18,11 +23,13 @@ pub struct Admission {
     slots: Arc<Semaphore>,
     opened: watch::Sender<bool>,
     closed: AtomicBool,
+    shares: Shares,
 }
 
 /// The right to be in the line; travels with the call.
 #[derive(Debug)]
 pub struct Ticket {
+    _share: Share,
     _call: OwnedSemaphorePermit,
 }
 
@@ -40,6 +47,7 @@ impl Admission {
             slots: Arc::new(Semaphore::new(imports_max)),
             opened: watch::Sender::new(false),
             closed: AtomicBool::new(false),
+            shares: Shares::default(),
         }
     }
 
@@ -68,7 +76,7 @@ impl Admission {
     }
 
     /// A place for a call, at once or never.
-    pub fn enter(&self) -> Result<Ticket, Failure> {
+    pub fn enter(&self, caller: &Caller) -> Result<Ticket, Failure> {
         if self.is_closed() {
             return Err(Failure::new(
                 Reason::Draining,
@@ -82,7 +90,10 @@ impl Admission {
             ));
         }
         match Arc::clone(&self.calls).try_acquire_owned() {
-            Ok(call) => Ok(Ticket { _call: call }),
+            Ok(call) => Ok(Ticket {
+                _share: self.shares.take(caller)?,
+                _call: call,
+            }),
             Err(_) => Err(overloaded(
                 "every place for an import is taken, try again later",
             )),

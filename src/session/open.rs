@@ -154,6 +154,7 @@ async fn open_import(
 ) -> Result<Opening, Failure> {
     let store = &sessions.store;
     let table = store.table(&spec.table).await.map_err(ending::failure_of)?;
+    let table = table.and_then(|table| call.caller.view(&table));
     let table = table.ok_or_else(|| {
         Failure::new(
             Reason::TableNotFound,
@@ -170,7 +171,7 @@ async fn open_import(
     let method = store.write_method(spec.write_method, &table);
     let table_name = table.name.to_string();
     let new = NewImport {
-        owner: call.owner.clone(),
+        owner: call.caller.owner().to_owned(),
         import_id: spec.import_id.clone(),
         tenant: String::new(),
         fingerprint: spec.fingerprint(&table_name),

@@ -49,13 +49,9 @@ impl AllowList {
 
     /// The entry for a table, if callers may see it.
     pub fn entry(&self, name: &TableName) -> Option<&AllowedTable> {
-        self.entries.iter().find(|entry| {
-            let (schema, table) = match entry.name.split_once('.') {
-                Some((schema, table)) => (schema, table),
-                None => (self.default_schema.as_str(), entry.name.as_str()),
-            };
-            glob(schema, &name.schema) && glob(table, &name.name)
-        })
+        self.entries
+            .iter()
+            .find(|entry| name.fits(&entry.name, &self.default_schema))
     }
 
     /// Sets what the configuration says of the table's columns; `None` if callers may not see it.
@@ -73,26 +69,3 @@ impl AllowList {
         Some(table)
     }
 }
-
-/// Whether `text` fits `pattern`, in which `*` stands for any run of characters.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some((_, after)) = rest.split_once(part) else {
-            return false;
-        };
-        rest = after;
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests;

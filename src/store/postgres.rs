@@ -404,6 +404,17 @@ impl Store for PgStore {
         }
     }
 
+    fn reconnect(&self, url: &str) -> Result<(), StoreError> {
+        let config = PgConfig {
+            url: url.to_owned(),
+            ..self.config.clone()
+        };
+        let options = connect_options(&config)?;
+        self.writers.set_connect_options(options.clone());
+        self.control.set_connect_options(options);
+        Ok(())
+    }
+
     fn measure(&self, metrics: Metrics) {
         // Whoever came first goes on measuring.
         let _ = self.metrics.set(metrics);

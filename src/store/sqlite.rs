@@ -322,6 +322,11 @@ impl Store for SqliteStore {
         }
     }
 
+    /// Embedded: there is nobody to connect to anew.
+    fn reconnect(&self, _url: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Embedded: there is no server whose answers could be late.
     fn measure(&self, _metrics: Metrics) {}
 

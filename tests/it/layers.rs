@@ -15,12 +15,12 @@ const LAYERS: [&[&str]; 10] = [
     &["progress"],
     &["batch", "writer"],
     &["decode", "mapping"],
-    &["store"],
+    &["store", "access"],
     &["model"],
 ];
 
 /// Modules that any module may use: they know none of the layers above.
-const EVERYWHERE: [&str; 7] = [
+const EVERYWHERE: [&str; 8] = [
     "clock",
     "config",
     "metrics",
@@ -28,6 +28,7 @@ const EVERYWHERE: [&str; 7] = [
     "shutdown",
     "telemetry",
     "client",
+    "watched",
 ];
 
 /// Words that may stand in these modules only.
@@ -51,6 +52,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
             "shutdown",
             "store",
             "telemetry",
+            "watched",
             "writer",
         ],
     ),

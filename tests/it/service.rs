@@ -4,6 +4,7 @@ mod admin;
 mod endings;
 mod files;
 mod fixtures;
+mod identity;
 mod import_rows;
 mod postgres;
 mod rows;

@@ -18,25 +18,20 @@ fn paths_are_quoted_where_a_shell_needs_it() {
 
 #[test]
 fn hints_reach_the_same_server_and_hide_passwords() {
-    let none = ServerArgs {
-        addr: None,
-        database_url: None,
-        config: None,
-    };
-    assert_eq!(flags(&none), "");
+    assert_eq!(flags(&ServerArgs::default()), "");
     let local = ServerArgs {
         database_url: Some(String::from("postgres://u:secret@h/d")),
         config: Some(PathBuf::from("r.toml")),
-        ..none
+        ..ServerArgs::default()
     };
     assert_eq!(
         flags(&local),
         " --database-url 'postgres://u:***@h/d' --config r.toml"
     );
     let remote = ServerArgs {
-        addr: Some(String::from("http://h:1")),
-        database_url: None,
-        config: None,
+        addr: Some(String::from("https://h:1")),
+        token_file: Some(PathBuf::from("t")),
+        ..ServerArgs::default()
     };
-    assert_eq!(flags(&remote), " --addr http://h:1");
+    assert_eq!(flags(&remote), " --addr https://h:1 --token-file t");
 }

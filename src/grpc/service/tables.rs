@@ -3,6 +3,7 @@
 //! In: requests of the contract. Out: the catalogue of the tables on the allow-list, limits and
 //! features.
 
+use crate::access::Caller;
 use crate::grpc::convert;
 use crate::grpc::header::FEATURES;
 use crate::grpc::paging::{after, page_size, token};
@@ -14,6 +15,7 @@ use crate::session::ending;
 impl Rowlift {
     pub(super) async fn list_tables(
         &self,
+        caller: &Caller,
         request: proto::ListTablesRequest,
     ) -> Result<proto::ListTablesResponse, Failure> {
         let size = page_size(request.page_size)? as usize;
@@ -28,7 +30,8 @@ impl Rowlift {
         let schema = request.schema;
         let visible = tables
             .iter()
-            .filter(|it| schema.is_empty() || it.name.schema == schema);
+            .filter(|it| schema.is_empty() || it.name.schema == schema)
+            .filter_map(|table| caller.view(table));
         let visible: Vec<_> = visible.collect();
         let start = usize::try_from(start)
             .unwrap_or(usize::MAX)
@@ -49,13 +52,18 @@ impl Rowlift {
         })
     }
 
-    pub(super) async fn table(&self, name: &str) -> Result<proto::GetTableResponse, Failure> {
+    pub(super) async fn table(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<proto::GetTableResponse, Failure> {
         let table = self
             .sessions
             .store
             .table(name)
             .await
             .map_err(ending::failure_of)?;
+        let table = table.and_then(|table| caller.view(&table));
         let table = table.ok_or_else(|| {
             let message = format!("table {name:?} does not exist or is not on the allow-list");
             Failure::new(Reason::TableNotFound, message).with("table", name)

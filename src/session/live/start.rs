@@ -35,7 +35,7 @@ impl Live {
         let registration =
             sessions
                 .registry
-                .enter(held.open.key, &call.owner, &held.spec.import_id);
+                .enter(held.open.key, call.caller.owner(), &held.spec.import_id);
         let (input, input_receiver) = mpsc::channel(INPUTS_MAX);
         let (output_sender, output) = mpsc::channel(OUTPUTS_MAX);
         let stop = CancellationToken::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use rowlift::access::Caller;
 use rowlift::batch::BatchLimits;
 use rowlift::decode::limits::Limits;
 use rowlift::grpc::header::import_spec;
@@ -84,8 +85,8 @@ pub(super) async fn session(memory: &Arc<Memory>, case: &Case) -> Ended {
     let caller_gone = CancellationToken::new();
     let (outbox, mut events) = progress::channel(caller_gone.clone());
     let call = Call {
-        ticket: sessions.admission.enter().unwrap(),
-        owner: String::new(),
+        ticket: sessions.admission.enter(&Caller::anybody()).unwrap(),
+        caller: Arc::new(Caller::anybody()),
         deadline: None,
         caller_gone,
     };

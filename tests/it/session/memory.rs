@@ -630,6 +630,10 @@ impl Store for Memory {
         self.writers
     }
 
+    fn reconnect(&self, _url: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn measure(&self, _metrics: Metrics) {}
 
     fn pools(&self) -> Vec<PoolState> {
