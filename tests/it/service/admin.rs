@@ -1,5 +1,7 @@
 //! The admin port: probes that follow the service, metrics that scrapers read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rowlift::config::Config;
 use rowlift::proto::import_request::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::service::PEOPLE;
 use crate::support::postgres::Database;
-use crate::support::service::{Service, finish, rows, rows_header};
+use crate::support::service::{Service, file_header, file_messages, finish, rows, rows_header};
 use crate::support::size::short_or_long;
 use crate::support::waits::eventually;
 
@@ -111,5 +113,83 @@ async fn many_imports_make_no_more_series_than_a_few() {
     }
     let many = n_series(&get(&service, "/metrics").await.1);
     assert_eq!(few, many);
+    service.stop().await;
+}
+
+/// A line of `k8s/metrics.txt`: type, and labels, each with its values where these are closed.
+type Listed<'a> = (&'a str, BTreeMap<&'a str, BTreeSet<&'a str>>);
+
+/// What dashboard and alerts may count on, by name.
+fn listed() -> BTreeMap<&'static str, Listed<'static>> {
+    let file = include_str!("../../../k8s/metrics.txt");
+    let lines = file.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let mut words = line.split(' ');
+            let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+            let labels = words.map(|label| {
+                let (label, values) = label.split_once('=').unwrap_or((label, ""));
+                let values = values.split(',').filter(|value| !value.is_empty());
+                (label, values.collect())
+            });
+            (name, (kind, labels.collect()))
+        })
+        .collect()
+}
+
+/// Labels of a series such as `a{b="c",d="e"} 1`; their values hold neither commas nor quotes.
+fn labels(series: &str) -> Vec<(&str, &str)> {
+    let Some((_, rest)) = series.split_once('{') else {
+        return Vec::new();
+    };
+    let (labels, _) = rest.split_once('}').unwrap();
+    let labels = labels.split(',').map(|label| {
+        let (name, value) = label.split_once('=').unwrap();
+        (name, value.trim_matches('"'))
+    });
+    labels.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_scraped_is_what_dashboards_count_on() {
+    let database = Database::fresh().await;
+    let service = Service::postgres(&database, with_admin).await;
+    let example = include_bytes!("../../../examples/businesses.xlsx");
+    let header = file_header("scraped", "businesses");
+    service.import(file_messages(header, example)).await.ok();
+    let (_, metrics) = get(&service, "/metrics").await;
+    let listed = listed();
+    let mut current = None;
+    let mut seen = BTreeSet::new();
+    for line in metrics.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = typed.split_once(' ').unwrap();
+            current = listed.get(name).filter(|_| seen.insert(name));
+            let known = current.map(|(kind, _)| *kind);
+            assert!(known == Some(kind) || name == "target_info", "{line}");
+        }
+        let Some((kind, known)) = current.filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        for (label, value) in labels(line) {
+            if *kind == "histogram" && label == "le" {
+                continue;
+            }
+            let values = known
+                .get(label)
+                .unwrap_or_else(|| panic!("{label}: {line}"));
+            assert!(values.is_empty() || values.contains(value), "{line}");
+        }
+    }
+    let all: BTreeSet<&str> = listed.keys().copied().collect();
+    let unseen: BTreeSet<&str> = all.difference(&seen).copied().collect();
+    // What a good day does not show, and the spool, which has no bound yet.
+    let silent = [
+        "rowlift_admission_refused_total",
+        "rowlift_spool_limit_bytes",
+        "rowlift_spool_used_bytes",
+        "rowlift_write_retries_total",
+    ];
+    assert_eq!(unseen, BTreeSet::from(silent));
     service.stop().await;
 }
