@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".rowlift.v1.RowBatch.position")
         .bytes(".rowlift.v1.PackedRows.cells")
         .bytes(".rowlift.v1.PackedRows.position")
+        .bytes(".rowlift.v1.ExportRejectedRowsResponse.data")
         .btree_map(".rowlift.v1")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;

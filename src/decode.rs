@@ -18,6 +18,7 @@ pub mod csv;
 pub mod error;
 pub mod limits;
 pub mod protocol;
+pub mod returned;
 pub mod sandbox;
 mod sheet;
 pub mod sniff;

@@ -16,7 +16,8 @@
 //! inside a batch; `decode`, `mapping` and `batch` are synchronous and pure.
 //!
 //! Modules in reading order. Dependencies point one way:
-//! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model.
+//! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model;
+//! `export` makes files for grpc out of what the store has.
 
 pub mod cli;
 pub mod client;
@@ -28,6 +29,7 @@ pub mod session;
 pub mod progress;
 pub mod decode;
 pub mod mapping;
+pub mod export;
 pub mod batch;
 pub mod writer;
 pub mod store;

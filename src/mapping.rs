@@ -58,6 +58,8 @@ pub struct Mapping {
     settings: Settings,
     source_kind: SourceKind,
     n_source_columns: usize,
+    /// See [`Mapping::unread`].
+    unread: Vec<usize>,
     /// What content in a cell means that feeds nothing.
     strays: Strays,
     /// The sheet of a workbook, for rejects and row contexts.
@@ -258,6 +260,9 @@ impl Mapping {
     /// Header cells that are blank feed nothing: those at the end are no columns at all, those in
     /// between are columns without a name. Content below them is EXTRA_CELLS, except that nothing
     /// below an unnamed column in between is read under [`UnmappedSource::Ignore`].
+    ///
+    /// The columns of ours at the end of an [export of rejected rows](crate::model::layout) are no
+    /// columns of a file's source unless a rule names them.
     pub fn resolve(
         table: &Arc<Table>,
         spec: &MappingSpec,
@@ -289,6 +294,12 @@ impl Mapping {
     /// Columns that the source has: those of its header, else up to the last that is mapped.
     pub fn n_source_columns(&self) -> usize {
         self.n_source_columns
+    }
+
+    /// Columns that are not the source's but ours, see [`crate::model::layout`]: whoever reads the
+    /// source leaves out what stands there. Ascending indexes, without those that a rule reads.
+    pub fn unread(&self) -> &[usize] {
+        &self.unread
     }
 
     /// What a row does that meets an existing key.

@@ -9,9 +9,12 @@
 pub mod batch;
 pub mod cell;
 pub mod frame;
+pub mod guard;
 pub mod import;
+pub mod layout;
 pub mod plan;
 pub mod reject;
+pub mod serial;
 pub mod stats;
 pub mod table;
 pub mod value;

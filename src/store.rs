@@ -22,6 +22,7 @@ use crate::model::batch::{Batch, Receipt, RejectBudget};
 use crate::model::import::{
     Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, WriteMethod,
 };
+use crate::model::layout::SourceLayout;
 use crate::model::plan::WritePlan;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::stats::RowCounts;
@@ -147,6 +148,30 @@ pub struct RejectedPage {
     pub total: u64,
     /// Whether there are rows after these.
     pub more: bool,
+}
+
+/// An import's rejected rows as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedSource {
+    /// `imports.id`.
+    pub import: i64,
+    /// Rejected rows.
+    pub n_rows: u64,
+    /// How their source is laid out; `None`: it was not noted, or it is forgotten.
+    pub layout: Option<SourceLayout>,
+}
+
+/// Which of an import's rejected rows are wanted next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedQuery {
+    /// Only rows with an error of this code.
+    pub code: Option<RowErrorCode>,
+    /// Only rows after this ordinal.
+    pub after: Option<u64>,
+    /// At most so many rows.
+    pub rows_max: u32,
+    /// No more rows once those before take so many bytes as stored: a single row may be larger.
+    pub bytes_max: u32,
 }
 
 /// Everything that one batch's write needs.
@@ -336,6 +361,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Remembers the SHA-256 of the import's file, before a row of it is written; fenced.
     async fn note_file(&self, key: SessionKey, sha256: [u8; 32]) -> Result<(), StoreError>;
 
+    /// Remembers how the import's file is laid out, before a row of it is written; fenced, and
+    /// harmless when repeated.
+    async fn note_layout(&self, key: SessionKey, layout: &SourceLayout) -> Result<(), StoreError>;
+
     /// Makes one range of those that end at or below `watermark`, so that an import that stays
     /// open leaves no pile of them. The caller has the receipts of all these batches: none of
     /// them is written again. Fenced; harmless when repeated.
@@ -376,6 +405,21 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         after: Option<u64>,
         limit: u32,
     ) -> Result<Option<RejectedPage>, StoreError>;
+
+    /// What an export of an import's rejected rows begins with. `None`: unknown.
+    async fn rejected_source(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<RejectedSource>, StoreError>;
+
+    /// The next rejected rows of the import with this `imports.id`, by ordinal; none once there
+    /// are no more. The total is not counted anew for every piece, as it is for a page.
+    async fn rejected_piece(
+        &self,
+        import: i64,
+        query: RejectedQuery,
+    ) -> Result<Vec<RejectedRow>, StoreError>;
 
     // Life.
 

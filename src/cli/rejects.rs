@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
@@ -16,6 +17,8 @@ use crate::proto::FileFormat;
 
 /// Rejected rows fetched at once; a row can be large.
 const PAGE_SIZE: i32 = 100;
+/// A long export says so often that it goes on.
+const REMARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows or exports an import's rejected rows.
 pub(super) async fn rejects(args: &RejectsArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -86,8 +89,15 @@ async fn export(
         OutputFormat::Xlsx => FileFormat::Xlsx,
         OutputFormat::Csv => FileFormat::Csv,
     };
+    let mut told_at = Instant::now();
+    let on_bytes = |n_bytes: u64| {
+        if told_at.elapsed() >= REMARK_INTERVAL {
+            told_at = Instant::now();
+            terminal.note(format!("{} MiB written", n_bytes >> 20));
+        }
+    };
     client
-        .export_rejected_rows(import_id, format, &mut file)
+        .export_rejected_rows(import_id, format, &mut file, on_bytes)
         .await?;
     file.persist(&output.path)
         .map_err(|error| failed(error.error))?;

@@ -126,12 +126,15 @@ impl ImportClient {
             .into_inner())
     }
 
-    /// Writes an import's rejected rows as a file into `output`; the number of bytes written.
+    /// Writes an import's rejected rows as a file into `output`; the number of bytes written. Tells
+    /// it of every part as well, of which there is one in ten seconds at least. Lasts as long as
+    /// parts come; what was written is no file unless this ends well.
     pub async fn export_rejected_rows(
         &self,
         import_id: &str,
         format: FileFormat,
         output: &mut (impl Write + Send),
+        mut on_bytes: impl FnMut(u64) + Send,
     ) -> Result<u64, ClientError> {
         let request = ExportRejectedRowsRequest {
             import_id: import_id.to_owned(),
@@ -149,6 +152,7 @@ impl ImportClient {
                 .write_all(&part.data)
                 .map_err(|source| ClientError::Write { source })?;
             n_bytes += u64::try_from(part.data.len()).unwrap_or(u64::MAX);
+            on_bytes(n_bytes);
         }
         Ok(n_bytes)
     }

@@ -44,6 +44,7 @@ pub const FEATURES: &[&str] = &[
     "import.validate_only",
     "import_rows",
     "watch_import",
+    "export_rejected_rows",
     "file.compression",
     "file.csv",
 ];

@@ -14,7 +14,7 @@ use crate::grpc::deadline::{deadline, within};
 use crate::grpc::messages::Messages;
 use crate::grpc::service::imports::refuse_tenant;
 use crate::grpc::status::{status, unimplemented};
-use crate::grpc::{convert, import_rows, watch};
+use crate::grpc::{convert, export, import_rows, watch};
 use crate::model::import::Failure;
 use crate::progress;
 use crate::proto;
@@ -38,6 +38,8 @@ pub struct Rowlift {
     message_bytes_max: usize,
     /// Places for watches.
     watches: Arc<Semaphore>,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
 }
 
 impl Rowlift {
@@ -48,6 +50,7 @@ impl Rowlift {
             tasks,
             message_bytes_max,
             watches: Arc::new(Semaphore::new(watch::WATCHES_MAX)),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
         }
     }
 
@@ -237,11 +240,23 @@ impl ImportService for Rowlift {
         Err(not_built("DeleteImport"))
     }
 
+    /// Before the head: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (WRONG_STATE),
+    /// RESOURCE_EXHAUSTED, UNAVAILABLE (OVERLOADED, DRAINING). Later: the same and
+    /// DEADLINE_EXCEEDED.
     async fn export_rejected_rows(
         &self,
-        _request: Request<proto::ExportRejectedRowsRequest>,
+        request: Request<proto::ExportRejectedRowsRequest>,
     ) -> Result<Response<Self::ExportRejectedRowsStream>, Status> {
-        Err(not_built("ExportRejectedRows"))
+        let owner = Self::owner(&request);
+        let (metadata, _, request) = request.into_parts();
+        let begun = within(&metadata, async {
+            let export = export::begin(&self.sessions, &self.exports, &owner, &request).await?;
+            Ok((export, deadline(&metadata)?))
+        });
+        let (export, deadline) = begun.await?.into_inner();
+        let responses = export::responses(export, deadline)
+            .map(|next| next.map_err(|failure| status(&failure)));
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 

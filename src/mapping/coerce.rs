@@ -26,7 +26,6 @@ mod serial;
 mod text;
 
 pub(super) use date::check_format;
-pub(super) use serial::{write_cell_duration, write_serial};
 
 /// What a column takes, once it is mapped.
 #[derive(Debug, Clone)]

@@ -1,14 +1,13 @@
 //! Faults in a person's words.
 //!
-//! In: cells and faults. Out: [`CellError`]s, cells as text, quoted values. Messages are lowercase
+//! In: faults. Out: [`CellError`]s, quoted values. Messages are lowercase
 //! and show at most [`QUOTED_CHARS_MAX`] characters of a value, escaped; the values themselves
 //! are not cut here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::mapping::coerce::{Bound, Fault, write_cell_duration, write_serial};
-use crate::model::cell::Cell;
+use crate::mapping::coerce::{Bound, Fault};
 use crate::model::reject::{CellError, RowErrorCode};
 use crate::model::table::ColumnType;
 
@@ -100,17 +99,6 @@ pub(super) fn message(
         param("values", joined);
     }
     (text, params)
-}
-
-/// A cell as text for rejects: date serials and spans of time as a person is shown them.
-pub(super) fn shown(cell: Cell<'_>) -> String {
-    let mut text = String::new();
-    match cell {
-        Cell::DateSerial { serial, system } => write_serial(serial, system, &mut text),
-        Cell::Duration(days) => write_cell_duration(days, &mut text),
-        _ => return cell.to_string(),
-    }
-    text
 }
 
 /// Text between quotes, escaped and cut.

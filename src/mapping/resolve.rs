@@ -3,6 +3,7 @@
 //! In: table, spec and the source's names. Out: a [`Mapping`], or one COLUMN_MAPPING failure with
 //! every problem in it. Bounded by the number of columns on both sides.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::mapping::coerce::{Role, Settings, Target, check_format};
@@ -15,6 +16,7 @@ use crate::mapping::{
 };
 use crate::model::cell::column_letters;
 use crate::model::import::{Failure, Reason};
+use crate::model::layout;
 use crate::model::plan::{OnConflict, OnMissing};
 use crate::model::reject::SourceKind;
 use crate::model::table::{Column, ColumnType, Table};
@@ -56,6 +58,9 @@ struct Resolution<'a> {
     settings: Settings,
     /// Columns of the source; without a header, those that are mapped.
     n_source_columns: usize,
+    /// Columns that an export of rejected rows has behind those of its source; empty where the
+    /// source is none.
+    own: Range<usize>,
     links: Vec<Link>,
     /// Field paths and what is wrong there.
     problems: Vec<(String, String)>,
@@ -82,6 +87,11 @@ pub(super) fn resolve(
         n_source_columns: match names {
             Some(last) if source.has_header => last + 1,
             _ => 0,
+        },
+        own: if source.has_header && spec.source_kind == SourceKind::File {
+            layout::own_columns(source.names).unwrap_or_default()
+        } else {
+            0..0
         },
         links: Vec::new(),
         problems: Vec::new(),
@@ -175,6 +185,7 @@ impl Resolution<'_> {
         }
         let effective = self.links.iter().map(|link| self.effective(link)).collect();
         let strays = self.strays();
+        let unread = self.own.clone().filter(|at| !self.is_fed(*at)).collect();
         let mut fed = Vec::new();
         let mut given = Vec::new();
         for link in self.links {
@@ -200,6 +211,7 @@ impl Resolution<'_> {
             settings: self.settings,
             source_kind: self.spec.source_kind,
             n_source_columns: self.n_source_columns,
+            unread,
             strays,
             sheet: self.spec.context.sheet.clone(),
             on_conflict,
@@ -223,26 +235,31 @@ impl Resolution<'_> {
     }
 
     /// Where content is EXTRA_CELLS: below blank header cells and beyond the header. Sources
-    /// without a header end at the last mapped column, and what is beyond is unmapped.
+    /// without a header end at the last mapped column, and what is beyond is unmapped. In an
+    /// export of rejected rows what was beyond the source's header is before our columns.
     fn strays(&self) -> Strays {
         let ignores = self.spec.unmapped_source == UnmappedSource::Ignore;
-        let is_fed = |index: usize| {
-            let mut links = self.links.iter();
-            links.any(|link| matches!(link.feed, Feed::Cells(fed) if fed == index))
-        };
         let is_unnamed = |index: &usize| {
             let name = self.source.names.get(*index);
             let is_named = !name.is_some_and(|name| is_blank(name));
-            self.source.has_header && !is_named && !is_fed(*index)
+            self.source.has_header && !is_named && !self.is_fed(*index)
         };
+        let before_own = self.source.names.iter().take(self.own.start);
+        let n_names = before_own.clone().rposition(|name| !is_blank(name));
+        let n_names = n_names.map_or(0, |last| last + 1);
         Strays {
             // Ascending, without those that a rule reads by position.
             unnamed: match self.spec.unmapped_source {
-                UnmappedSource::Ignore => Vec::new(),
+                UnmappedSource::Ignore => (n_names..self.own.start).filter(is_unnamed).collect(),
                 UnmappedSource::Fail => (0..self.n_source_columns).filter(is_unnamed).collect(),
             },
             beyond: (self.source.has_header || !ignores).then_some(self.n_source_columns),
         }
+    }
+
+    fn is_fed(&self, index: usize) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| matches!(link.feed, Feed::Cells(fed) if fed == index))
     }
 
     /// The path of the source column at `index` in the request, as far as there is one.

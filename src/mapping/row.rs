@@ -4,11 +4,13 @@
 //! the first fault without describing it; then the row is read once more, for all of them.
 
 use crate::mapping::coerce::{Fault, Scratch, Settings, Target};
-use crate::mapping::describe::{Place, cell_error, shown};
+use crate::mapping::describe::{Place, cell_error};
 use crate::mapping::{EffectiveColumn, Given, Mapping, Strays, Verdict};
 use crate::model::cell::Cell;
 use crate::model::frame::FrameRow;
-use crate::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind, cell_reference};
+use crate::model::reject::{
+    CellError, RejectedRow, RowErrorCode, SourceKind, cell_reference, raw_values,
+};
 use crate::model::table::ColumnType;
 use crate::model::value::{RowBuffer, Value};
 
@@ -171,7 +173,7 @@ fn reject(mapping: &Mapping, row: FrameRow<'_>) -> RejectedRow {
         sheet: sheet_name(mapping, row).to_owned(),
         row_number: row.row_number,
         errors,
-        raw_values: row.cells().map(shown).collect(),
+        raw_values: raw_values(row.cells()),
     }
 }
 
@@ -188,7 +190,7 @@ fn errors(mapping: &Mapping, row: FrameRow<'_>) -> Vec<CellError> {
         let cell = cells.get(*index).copied().unwrap_or(Cell::Empty);
         if let Err(fault) = target.coerce(settings.read(cell), settings, &mut scratch) {
             let place = place(mapping, target, effective);
-            let error = cell_error(place, reference(*index), shown(cell), fault);
+            let error = cell_error(place, reference(*index), cell.to_string(), fault);
             found.push((*index, error));
         }
     }
@@ -200,7 +202,7 @@ fn errors(mapping: &Mapping, row: FrameRow<'_>) -> Vec<CellError> {
         };
         found.push((
             index,
-            cell_error(place, reference(index), shown(cell), EXTRA),
+            cell_error(place, reference(index), cell.to_string(), EXTRA),
         ));
     }
     found.sort_by_key(|(index, _)| *index);

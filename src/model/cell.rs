@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::model::serial::{write_cell_duration, write_serial};
+
 /// What a source says about one cell.
 ///
 /// File formats make the first group; row imports make the second, besides `Text` and `Bool`.
@@ -90,8 +92,7 @@ impl Cell<'_> {
 }
 
 /// The cell as text, for `raw_values` and error messages; numbers at 15 significant digits,
-/// which is what a spreadsheet program shows. Serials stay numbers here: their ISO form is made
-/// by [`crate::mapping`].
+/// which is what a spreadsheet program shows; dates and spans of time as a person is shown them.
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -104,10 +105,16 @@ impl fmt::Display for Cell<'_> {
             | Cell::Date(text)
             | Cell::Time(text) => f.write_str(text),
             Cell::ZerosNumber { shown, .. } => f.write_str(shown),
-            Cell::Number(value)
-            | Cell::Duration(value)
-            | Cell::DateSerial { serial: value, .. } => {
-                write!(f, "{}", round_to_15_digits(value))
+            Cell::Number(value) => write!(f, "{}", round_to_15_digits(value)),
+            Cell::DateSerial { serial, system } => {
+                let mut text = String::new();
+                write_serial(serial, system, &mut text);
+                f.write_str(&text)
+            }
+            Cell::Duration(days) => {
+                let mut text = String::new();
+                write_cell_duration(days, &mut text);
+                f.write_str(&text)
             }
             Cell::Bool(value) => write!(f, "{value}"),
             Cell::Int(value) => write!(f, "{value}"),
@@ -133,6 +140,21 @@ pub fn round_to_15_digits(value: f64) -> f64 {
     format!("{value:.14e}")
         .parse()
         .expect("a formatted double parses")
+}
+
+/// A whole double as an integer, if it is one that i64 holds.
+pub fn whole_of(value: f64) -> Option<i64> {
+    /// 2^63: the first double beyond i64.
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    if value.fract() != 0.0 || !(-BEYOND..BEYOND).contains(&value) {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole and in range, checked above"
+    )]
+    let whole = value as i64;
+    Some(whole)
 }
 
 /// The letters of a 1-based column, as spreadsheet programs show them: 1 is `A`, 27 is `AA`.

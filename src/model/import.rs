@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::layout::SourceLayout;
 use crate::model::stats::ImportStats;
 
 /// Who owns an import: a stable name from the policy file, empty where there is no identity.
@@ -105,6 +106,8 @@ pub struct NewImport {
     pub write_method: WriteMethod,
     /// Name of this server, for people.
     pub server: String,
+    /// Row imports: how the source is laid out. A file's layout is known, and noted, later.
+    pub layout: Option<SourceLayout>,
 }
 
 /// Why an import, call or batch ended badly: a status without a protocol.

@@ -197,7 +197,7 @@ impl RejectedRow {
         row: FrameRow<'_>,
         violation: &RowViolation,
     ) -> RejectedRow {
-        let raw_values: Vec<String> = row.cells().map(|cell| cell.to_string()).collect();
+        let raw_values = raw_values(row.cells());
         let named = std::slice::from_ref(&violation.column);
         let columns = match plan.table.constraint_columns(&violation.constraint) {
             [] if violation.column.is_empty() => &[],

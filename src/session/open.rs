@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt};
 
 use crate::mapping::{Mapping, SourceColumns};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::layout::SourceLayout;
 use crate::model::table::Table;
 use crate::progress::{Accepted, Outbox, ResultEvent};
 use crate::session::ending;
@@ -181,6 +182,7 @@ async fn open_import(
         validate_only: spec.validate_only,
         write_method: method,
         server: sessions.config.server.clone(),
+        layout: rows_layout(&spec),
     };
     let open = match store
         .open_import(&new, spec.mode)
@@ -202,6 +204,19 @@ async fn open_import(
         open,
         begun_at,
     })))
+}
+
+/// The layout of a row import; files have theirs once their header is read.
+fn rows_layout(spec: &ImportSpec) -> Option<SourceLayout> {
+    let SourceSpec::Rows(rows) = &spec.source else {
+        return None;
+    };
+    Some(SourceLayout {
+        format: None,
+        sheet: String::new(),
+        names: rows.column_names.clone(),
+        has_header: true,
+    })
 }
 
 /// Only settings that the configuration names may be set.

@@ -29,6 +29,7 @@ use crate::decode::sandbox::Killer;
 use crate::mapping::{EffectiveColumn, Mapping};
 use crate::metrics::Metrics;
 use crate::model::import::{Failure, Reason, WriteMethod};
+use crate::model::layout::SourceLayout;
 use crate::model::plan::WritePlan;
 use crate::model::table::Table;
 use crate::session::inbound::{PackRows, Totals};
@@ -45,6 +46,7 @@ mod decode_stage;
 mod hold;
 mod run;
 mod sent_again;
+mod source;
 
 /// What the session hands in.
 pub enum Input {
@@ -111,6 +113,8 @@ pub struct MappedSource {
     pub effective: Vec<EffectiveColumn>,
     /// What the decoder said; `None` for row imports.
     pub header: Option<SourceHeader>,
+    /// How the file is laid out; `None` for row imports, whose layout is known before.
+    pub layout: Option<SourceLayout>,
 }
 
 /// Everything that the thread needs.

@@ -23,12 +23,14 @@ use crate::metrics::Metrics;
 use crate::metrics::observed::PoolState;
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, NewImport, Reason, WriteMethod};
+use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
     AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
-    RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store, StoreError, WholeRange,
+    WriteRequest, Writers,
 };
 
 use connection::{Limits, Transaction};
@@ -326,6 +328,11 @@ impl Store for PgStore {
         self.within(note).await
     }
 
+    async fn note_layout(&self, key: SessionKey, layout: &SourceLayout) -> Result<(), StoreError> {
+        let note = async { ledger::note::note_layout(self.ledger().await?, key, layout).await };
+        self.within(note).await
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         let compact = async { ledger::note::compact(self.ledger().await?, key, watermark).await };
         self.within(compact).await
@@ -377,6 +384,24 @@ impl Store for PgStore {
             let ledger = self.ledger().await?;
             ledger::rejected_rows(ledger, owner, id, code, after, limit).await
         };
+        self.within(read).await
+    }
+
+    async fn rejected_source(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<RejectedSource>, StoreError> {
+        let read = async { ledger::rejects::source(self.ledger().await?, owner, id).await };
+        self.within(read).await
+    }
+
+    async fn rejected_piece(
+        &self,
+        import: i64,
+        query: RejectedQuery,
+    ) -> Result<Vec<RejectedRow>, StoreError> {
+        let read = async { ledger::rejects::piece(self.ledger().await?, import, query).await };
         self.within(read).await
     }
 

@@ -16,12 +16,14 @@ use crate::metrics::Metrics;
 use crate::metrics::observed::PoolState;
 use crate::model::batch::Receipt;
 use crate::model::import::{ImportOutcome, ImportRecord, NewImport, WriteMethod};
+use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
     AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
-    RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store, StoreError, WholeRange,
+    WriteRequest, Writers,
 };
 
 mod atomic;
@@ -240,6 +242,12 @@ impl Store for SqliteStore {
         ))
     }
 
+    async fn note_layout(&self, key: SessionKey, layout: &SourceLayout) -> Result<(), StoreError> {
+        on_writer!(self, |connection| ledger::note_layout(
+            connection, key, layout
+        ))
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         on_writer!(self, |connection| ledger::compact(
             connection, key, watermark
@@ -305,6 +313,26 @@ impl Store for SqliteStore {
             let page = ledger::rejects::page(connection, import, code, after, limit).await?;
             Ok(Some(page))
         })
+    }
+
+    async fn rejected_source(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<RejectedSource>, StoreError> {
+        on_reader!(self, |connection| ledger::rejects::source(
+            connection, owner, id
+        ))
+    }
+
+    async fn rejected_piece(
+        &self,
+        import: i64,
+        query: RejectedQuery,
+    ) -> Result<Vec<RejectedRow>, StoreError> {
+        on_reader!(self, |connection| ledger::rejects::piece(
+            connection, import, query
+        ))
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

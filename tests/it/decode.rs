@@ -13,7 +13,7 @@ use rowlift::decode::limits::Limits;
 use rowlift::decode::protocol::WorkbookRequest;
 use rowlift::decode::sandbox::{Decoder, Sandbox};
 use rowlift::decode::{Decoded, HeaderRow, SourceHeader};
-use rowlift::model::cell::Cell;
+use rowlift::model::cell::{Cell, round_to_15_digits};
 
 mod binary;
 mod fixtures;
@@ -106,10 +106,14 @@ fn show(cell: Cell<'_>) -> String {
         Cell::Error(_) => "error",
         _ => panic!("no cell of a file: {cell:?}"),
     };
-    if let Cell::DateSerial { system, .. } = cell {
-        return format!("{kind}:{cell}:{system:?}");
+    // The numbers that are in the file, not what a person is shown.
+    match cell {
+        Cell::DateSerial { serial, system } => {
+            format!("{kind}:{}:{system:?}", round_to_15_digits(serial))
+        }
+        Cell::Duration(days) => format!("{kind}:{}", round_to_15_digits(days)),
+        cell => format!("{kind}:{cell}"),
     }
-    format!("{kind}:{cell}")
 }
 
 /// The cells of each row, joined.

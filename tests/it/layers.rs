@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 10] = [
     &["session"],
     &["progress"],
     &["batch", "writer"],
-    &["decode", "mapping"],
+    &["decode", "mapping", "export"],
     &["store", "access"],
     &["model"],
 ];

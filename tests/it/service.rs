@@ -2,6 +2,7 @@
 
 mod admin;
 mod endings;
+mod exports;
 mod files;
 mod fixtures;
 mod identity;

@@ -6,6 +6,7 @@
 
 use crate::decode::error::DecodeError;
 use crate::decode::{CsvOptions, HeaderRow};
+use crate::model::layout::OWN_COLUMNS;
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,9 @@ impl Sample {
         if let Some(delimiter) = self.declared {
             return Dialect { delimiter, quote };
         }
+        if let Some(delimiter) = self.candidates().find(|it| self.is_returned(*it)) {
+            return Dialect { delimiter, quote };
+        }
         let mut best = (DEFAULT_DELIMITER, None);
         for delimiter in self.candidates() {
             let score = self.score(delimiter);
@@ -128,6 +132,24 @@ impl Sample {
         }
         let delimiter = best.0;
         Dialect { delimiter, quote }
+    }
+
+    /// Whether the first line ends in our columns, divided by `delimiter`: an export of rejected
+    /// rows tells its delimiter, whatever else its cells hold.
+    fn is_returned(&self, delimiter: u8) -> bool {
+        let line_end = memchr::memchr2(b'\n', b'\r', &self.bytes).unwrap_or(self.bytes.len());
+        let line = &self.bytes[..line_end];
+        // Programs that save it may put every cell in quotes.
+        [false, true].into_iter().any(|is_quoted| {
+            let mut own = Vec::new();
+            for name in &OWN_COLUMNS[1..] {
+                own.push(delimiter);
+                own.extend(is_quoted.then_some(self.quote));
+                own.extend_from_slice(name.as_bytes());
+                own.extend(is_quoted.then_some(self.quote));
+            }
+            line.ends_with(&own)
+        })
     }
 
     fn candidates(&self) -> impl Iterator<Item = u8> + use<> {

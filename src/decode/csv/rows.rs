@@ -7,7 +7,7 @@ use crate::decode::csv::Output;
 use crate::decode::csv::tokenizer::{RawCell, Records};
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
-use crate::decode::{Decoded, HeaderRow, SourceHeader};
+use crate::decode::{Decoded, HeaderRow, SourceHeader, returned};
 use crate::model::cell::Cell;
 use crate::model::frame::{FRAME_BYTES_TARGET, FrameBuilder};
 use crate::model::import::FileFormat;
@@ -111,6 +111,9 @@ impl Rows {
     }
 
     fn push(&mut self, cell: RawCell<'_>) -> Result<(), DecodeError> {
+        if self.n_records == 0 && self.stage != Stage::Header {
+            check_first(cell)?;
+        }
         if matches!(self.stage, Stage::Before(_)) {
             return Ok(());
         }
@@ -198,6 +201,19 @@ impl Records for RecordSink<'_, '_> {
     fn end(&mut self, next_line: u64) -> Result<(), DecodeError> {
         self.rows.end_record(next_line, self.out)
     }
+}
+
+/// A cell of the first record, which is not the header.
+fn check_first(cell: RawCell<'_>) -> Result<(), DecodeError> {
+    let text = match cell {
+        RawCell::Text(text) => Some(text),
+        RawCell::Bytes(bytes) => str::from_utf8(bytes).ok(),
+    };
+    if text.is_some_and(|text| returned::is_misplaced(Cell::Text(text))) {
+        let what = returned::MISPLACED.to_owned();
+        return Err(DecodeError::InvalidOption { what });
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

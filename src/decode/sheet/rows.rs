@@ -8,7 +8,7 @@ use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::ROW_BYTES_MAX;
 use crate::decode::sheet::{corrupt, count};
-use crate::decode::{HeaderRow, SourceHeader};
+use crate::decode::{HeaderRow, SourceHeader, returned};
 use crate::model::cell::Cell;
 use crate::model::frame::{FRAME_BYTES_TARGET, Frame, FrameBuilder};
 use crate::model::import::FileFormat;
@@ -111,6 +111,10 @@ impl<'s> Rows<'s> {
         self.last = Some((row, column));
         if cell.is_vacant() {
             return Ok(());
+        }
+        if row == 0 && self.header != HeaderRow::Row(1) && returned::is_misplaced(cell) {
+            let what = returned::MISPLACED.to_owned();
+            return Err(DecodeError::InvalidOption { what });
         }
         if self.open_row != Some(row) {
             self.turn_to(row)?;

@@ -1,24 +1,19 @@
-//! Days, times of day and points in time as numbers, and their ISO 8601 spelling.
+//! Days and points in time as numbers.
 //!
 //! In: years, months, days and the like. Out: days and microseconds since 1970-01-01 within the
-//! years 1 to 9999, which every store and every library on the way can hold.
-
-use std::fmt::Write;
+//! years 1 to 9999, which every store and every library on the way can hold. How they are spelled is
+//! in [`crate::model::serial`].
 
 use jiff::civil;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::mapping::coerce::Fault;
+use crate::model::serial::{DAY_MICROS, SECOND_MICROS, date_of};
 
 /// 0001-01-01.
 pub(super) const DAYS_MIN: i64 = -719_162;
 /// 9999-12-31.
 pub(super) const DAYS_MAX: i64 = 2_932_896;
-/// One day.
-pub(super) const DAY_MICROS: i64 = 86_400_000_000;
-/// One second.
-pub(super) const SECOND_MICROS: i64 = 1_000_000;
-
 /// Days since 1970-01-01 of a date that exists; `None` if it does not, or is not in the years 1
 /// to 9999.
 pub(super) fn days_of(year: u32, month: u32, day: u32) -> Option<i64> {
@@ -38,22 +33,6 @@ pub(super) fn days_of(year: u32, month: u32, day: u32) -> Option<i64> {
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     Some(year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468)
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in any year.
-pub(super) fn date_of(days: i64) -> (i64, u32, u32) {
-    let from_march_0 = days + 719_468;
-    let era = from_march_0.div_euclid(146_097);
-    let day_of_era = from_march_0.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let small = |value: i64| u32::try_from(value).expect("a month or a day");
-    (year, small(month), small(day))
 }
 
 /// Days as a date's value.
@@ -105,37 +84,5 @@ pub(super) fn in_zone(local: i64, zone: Option<&TimeZone>) -> Result<i64, Fault>
         AmbiguousOffset::Fold { .. } => Err(Fault::ambiguous(
             "occurs twice in the declared time zone: clocks were put back",
         )),
-    }
-}
-
-/// `YYYY-MM-DD`; years beyond 9999 and before 0 carry a sign.
-pub(super) fn write_date(days: i64, text: &mut String) {
-    let (year, month, day) = date_of(days);
-    let written = match year {
-        0..=9999 => write!(text, "{year:04}-{month:02}-{day:02}"),
-        _ => write!(text, "{year:+05}-{month:02}-{day:02}"),
-    };
-    written.expect("writing to a string");
-}
-
-/// `HH:MM:SS[.f]` with as many decimals as there are; hours may go beyond 24.
-pub(super) fn write_time(micros: i64, text: &mut String) {
-    let seconds = micros / SECOND_MICROS;
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    write!(text, "{hours:02}:{minutes:02}:{:02}", seconds % 60).expect("writing to a string");
-    let fraction = micros % SECOND_MICROS;
-    if fraction != 0 {
-        write!(text, ".{fraction:06}").expect("writing to a string");
-        text.truncate(text.trim_end_matches('0').len());
-    }
-}
-
-/// A date, followed by `T` and the time unless that is midnight.
-pub(super) fn write_date_time(micros: i64, text: &mut String) {
-    write_date(micros.div_euclid(DAY_MICROS), text);
-    let time = micros.rem_euclid(DAY_MICROS);
-    if time != 0 {
-        text.push('T');
-        write_time(time, text);
     }
 }

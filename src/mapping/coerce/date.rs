@@ -15,10 +15,9 @@ use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
 
 use crate::mapping::DateOrder;
-use crate::mapping::coerce::calendar::{
-    DAY_MICROS, SECOND_MICROS, checked_days, checked_micros, days_of, in_zone, write_date_time,
-};
+use crate::mapping::coerce::calendar::{checked_days, checked_micros, days_of, in_zone};
 use crate::mapping::coerce::{Fault, Scratch, Settings, Target, serial};
+use crate::model::serial::{DAY_MICROS, SECOND_MICROS, write_date_time};
 use crate::model::table::ColumnType;
 use crate::model::value::Value;
 

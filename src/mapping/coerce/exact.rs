@@ -8,11 +8,10 @@
 
 use std::fmt::Write;
 
-use crate::mapping::coerce::calendar::{
-    DAY_MICROS, SECOND_MICROS, checked_micros, write_date, write_time,
-};
+use crate::mapping::coerce::calendar::checked_micros;
 use crate::mapping::coerce::number::{integer, nearest_float4};
 use crate::mapping::coerce::{Fault, Scratch, Target, decimal};
+use crate::model::serial::{DAY_MICROS, SECOND_MICROS, write_date, write_time};
 use crate::model::table::ColumnType;
 use crate::model::value::Value;
 

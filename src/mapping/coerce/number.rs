@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use crate::mapping::DecimalSeparator;
 use crate::mapping::coerce::{Bound, Fault, Scratch, Target, decimal, text};
-use crate::model::cell::round_to_15_digits;
+use crate::model::cell::{round_to_15_digits, whole_of};
 use crate::model::table::ColumnType;
 use crate::model::value::Value;
 
@@ -102,21 +102,6 @@ fn integer_range(ty: &ColumnType) -> (i64, i64) {
         ColumnType::Int4 => (i32::MIN.into(), i32::MAX.into()),
         _ => (i64::MIN, i64::MAX),
     }
-}
-
-/// A whole double as an integer, if it is one that i64 holds.
-pub(super) fn whole_of(value: f64) -> Option<i64> {
-    /// 2^63: the first double beyond i64.
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    if value.fract() != 0.0 || !(-BEYOND..BEYOND).contains(&value) {
-        return None;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "whole and in range, checked above"
-    )]
-    let whole = value as i64;
-    Some(whole)
 }
 
 /// A float4's value: the nearest f32.

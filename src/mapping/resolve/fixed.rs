@@ -4,7 +4,7 @@
 //! taken as sent: no trimming, `''` is the empty string.
 
 use crate::mapping::coerce::{Role, Scratch, Target};
-use crate::mapping::describe::{Place, message, shown};
+use crate::mapping::describe::{Place, message};
 use crate::mapping::resolve::Resolution;
 use crate::mapping::row::number_value;
 use crate::mapping::{ColumnRule, Given, RowContext};
@@ -91,7 +91,7 @@ impl Resolution<'_> {
                     ty: Some(&target.ty),
                     source_name: "",
                 };
-                Err(message(place, &shown(cell), fault).0)
+                Err(message(place, &cell.to_string(), fault).0)
             }
         }
     }

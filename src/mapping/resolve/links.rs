@@ -20,7 +20,7 @@ impl Resolution<'_> {
         let mut fed_by: HashMap<usize, usize> = HashMap::new();
         for index in 0..self.n_source_columns {
             let name = &self.source.names[index];
-            if is_blank(name) {
+            if is_blank(name) || self.own.contains(&index) {
                 continue;
             }
             match names.find(name) {
@@ -117,16 +117,14 @@ impl Resolution<'_> {
     /// The rules are the whole mapping.
     pub(super) fn link_rules(&mut self) {
         let spec = self.spec;
-        let names = self.source.names.iter().take(self.n_source_columns);
-        let names = Names::new(
-            names
-                .map(String::as_str)
-                .enumerate()
-                .filter(|(_, name)| !is_blank(name)),
-        );
+        let columns = self.source.names.iter().take(self.n_source_columns);
+        let columns = columns.map(String::as_str).enumerate();
+        let columns = columns.filter(|(_, name)| !is_blank(name));
+        let (own, columns): (Vec<_>, Vec<_>) = columns.partition(|(at, _)| self.own.contains(at));
+        let (own, names) = (Names::new(own.into_iter()), Names::new(columns.into_iter()));
         for (at, rule) in spec.columns.iter().enumerate() {
             let path = format!("header.columns[{at}]");
-            if let Err((field, what)) = self.link_rule(rule, &names) {
+            if let Err((field, what)) = self.link_rule(rule, &names, &own) {
                 self.problem(format!("{path}.{field}"), what);
             }
         }
@@ -139,6 +137,7 @@ impl Resolution<'_> {
         &mut self,
         rule: &ColumnRule,
         names: &Names<'_>,
+        own: &Names<'_>,
     ) -> Result<(), (&'static str, String)> {
         let target_error = |what: String| ("target_column", what);
         let table_column = self
@@ -179,7 +178,7 @@ impl Resolution<'_> {
             .map_err(|(field, why)| (field, format!("column {name}: {why}")))?;
         let feed = match &rule.source {
             ColumnSource::Name(wanted) => Feed::Cells(
-                self.named(wanted, names)
+                self.named(wanted, names, own)
                     .map_err(|what| ("source_name", what))?,
             ),
             ColumnSource::Position(position) => {
@@ -214,14 +213,19 @@ impl Resolution<'_> {
         Ok(())
     }
 
-    fn named(&self, wanted: &str, names: &Names<'_>) -> Result<usize, String> {
+    /// The source's own columns come first; those of an export of rejected rows can be asked for.
+    fn named(&self, wanted: &str, names: &Names<'_>, own: &Names<'_>) -> Result<usize, String> {
         if !self.source.has_header {
             return Err(format!(
                 "column {} cannot be found: the source has no header",
                 quoted(wanted)
             ));
         }
-        match names.find(wanted) {
+        let found = match names.find(wanted) {
+            Match::None => own.find(wanted),
+            found => found,
+        };
+        match found {
             Match::One(index) => Ok(index),
             Match::Several(indexes) => {
                 let names: Vec<String> = indexes.into_iter().map(|at| self.name_of(at)).collect();
@@ -271,6 +275,9 @@ impl Resolution<'_> {
             }
         }
         for index in (0..is_read.len()).filter(|index| !is_read[*index]) {
+            if self.own.contains(&index) {
+                continue;
+            }
             let what = match self.source.names.get(index) {
                 Some(name) if self.source.has_header && is_blank(name) => continue,
                 Some(_) if self.source.has_header => self.name_of(index),

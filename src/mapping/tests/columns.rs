@@ -340,3 +340,49 @@ fn a_hostile_header_is_only_a_wrong_one() {
     assert_eq!(found[1], "header.file: unknown column \"\\u{202e}eman\"");
     assert!(found.iter().all(|problem| problem.chars().count() < 400));
 }
+
+#[test]
+fn columns_of_ours_are_none_of_the_sources() {
+    let names = [
+        "name",
+        "email",
+        "",
+        "rowlift_row_number",
+        "rowlift_errors",
+        "",
+    ];
+    let mapping = resolve(&spec(), &names).unwrap();
+    assert_eq!(plan(&mapping), some(&[("name", 0), ("email", 1)]));
+    assert_eq!(mapping.unread(), [3, 4]);
+    // Content before ours, where the source had no header, is as it was there.
+    let extra = |mapping: &Mapping| {
+        let row = frame(2, &[Cell::Text("Ann"), Cell::Empty, Cell::Text("beyond")]);
+        let row = rejected(mapping, &row);
+        row.errors.iter().any(|error| error.cell == "C2")
+    };
+    assert!(extra(&mapping));
+    let ignoring = MappingSpec {
+        unmapped_source: UnmappedSource::Ignore,
+        ..spec()
+    };
+    assert!(extra(&resolve(&ignoring, &names).unwrap()));
+    // A rule that names one of ours reads it, and the others stay unread.
+    let ruled = MappingSpec {
+        columns: vec![
+            named("name", "name"),
+            named("email", "email"),
+            named("rowlift_row_number", "age"),
+        ],
+        ..spec()
+    };
+    let mapping = resolve(&ruled, &names).unwrap();
+    let expected = some(&[("name", 0), ("email", 1), ("age", 3)]);
+    assert_eq!(plan(&mapping), expected);
+    assert_eq!(mapping.unread(), [4]);
+    // A caller's rows have no such columns.
+    let failure = resolve(&rows_spec(), &names[..2]).map(|mapping| mapping.unread().len());
+    assert_eq!(failure.unwrap(), 0);
+    let names = ["name", "rowlift_row_number", "rowlift_errors"];
+    let failure = resolve(&rows_spec(), &names).unwrap_err();
+    assert!(failure.message.contains("rowlift_errors"), "{failure:?}");
+}

@@ -1,5 +1,6 @@
 //! What a running import does with a message, an output of its pipeline, and a receipt.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use tracing::{Instrument, Span};
 
 use crate::model::batch::RejectBudget;
 use crate::model::import::{Failure, Phase, Reason, WriteMethod};
+use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
 use crate::progress::Ack;
 use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
@@ -19,7 +21,7 @@ use crate::session::{Message, ending};
 use crate::store::StoreError;
 use crate::writer::{self, QueuedBatch, WriteContext};
 
-/// Attempts at noting a file, after the first.
+/// Attempts at noting a file or its layout, after the first.
 const NOTE_RETRIES_MAX: u32 = 10;
 
 impl Live {
@@ -156,7 +158,7 @@ impl Live {
             }
             Some(Output::Mapped(_) | Output::Batch(_) | Output::End { .. }) if is_given_up => {}
             Some(Output::Received { sha256 }) => self.note_file(sha256).await?,
-            Some(Output::Mapped(mapped)) => self.on_mapped(*mapped),
+            Some(Output::Mapped(mapped)) => self.on_mapped(*mapped).await?,
             Some(Output::Decoding(killer)) => self.killer = Some(killer),
             Some(Output::Batch(queued)) => self.on_batch(queued),
             Some(Output::End {
@@ -178,12 +180,16 @@ impl Live {
         Ok(())
     }
 
-    fn on_mapped(&mut self, mapped: MappedSource) {
+    async fn on_mapped(&mut self, mapped: MappedSource) -> Result<(), Failure> {
         let MappedSource {
             plan,
             effective,
             header,
+            layout,
         } = mapped;
+        if let Some(layout) = layout {
+            self.note_layout(&layout).await?;
+        }
         let one_by_one = plan.covers_unique_key() || plan.method == WriteMethod::Sequential;
         self.in_flight_max = if one_by_one {
             1
@@ -219,6 +225,7 @@ impl Live {
             metrics: self.sessions.metrics.clone(),
         }));
         self.start_whole();
+        Ok(())
     }
 
     /// A workbook is complete: the ledger remembers which, before a row of it is written.
@@ -226,15 +233,27 @@ impl Live {
         if self.held.open.file_sha256.is_some() {
             return Ok(());
         }
-        let store = Arc::clone(&self.sessions.store);
-        let key = self.registration.key();
+        let (store, key) = (Arc::clone(&self.sessions.store), self.registration.key());
+        self.noted(|| store.note_file(key, sha256)).await?;
+        self.held.open.file_sha256 = Some(sha256);
+        Ok(())
+    }
+
+    /// A file's header is read: the ledger remembers it, before a row of it is written.
+    async fn note_layout(&mut self, layout: &SourceLayout) -> Result<(), Failure> {
+        let (store, key) = (Arc::clone(&self.sessions.store), self.registration.key());
+        self.noted(|| store.note_layout(key, layout)).await
+    }
+
+    /// Leaves something in the ledger, in spite of transient errors.
+    async fn noted<F>(&mut self, mut note: impl FnMut() -> F + Send) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), StoreError>> + Send,
+    {
         let mut n_failed = 0;
         loop {
-            match self.guarded(store.note_file(key, sha256)).await? {
-                Ok(()) => {
-                    self.held.open.file_sha256 = Some(sha256);
-                    return Ok(());
-                }
+            match self.guarded(note()).await? {
+                Ok(()) => return Ok(()),
                 Err(StoreError::Transient { .. }) if n_failed < NOTE_RETRIES_MAX => {
                     let pause = writer::pause_after(n_failed);
                     n_failed += 1;

@@ -17,9 +17,10 @@ use crate::batch::Batcher;
 use crate::batch::decided::{Decided, DecidedRange, Mismatch};
 use crate::decode::error::DecodeError;
 use crate::decode::protocol::WorkbookRequest;
+use crate::decode::returned::Returned;
 use crate::decode::sandbox::Sandbox;
 use crate::decode::{Decoded, SourceHeader};
-use crate::mapping::{Mapping, SourceColumns};
+use crate::mapping::Mapping;
 use crate::model::batch::Batch;
 use crate::model::frame::Frame;
 use crate::model::plan::WritePlan;
@@ -33,6 +34,7 @@ use super::checks::{check_crc, check_file, check_rows, other_file};
 use super::decode_stage::DecodeStage;
 use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
+use super::source;
 use super::{Input, InputRows, MappedSource, Output, Pipeline, Stop};
 
 /// The state of a run.
@@ -42,6 +44,8 @@ pub(super) struct Run {
     mapped: Option<Mapped>,
     /// What a file is being decoded as.
     decode: Option<DecodeStage>,
+    /// The file is an export of rejected rows.
+    returned: Option<Returned>,
     /// Complete batches that are not handed out yet.
     waiting: Vec<Batch>,
     /// Rows: the next ordinal that is new.
@@ -69,6 +73,7 @@ impl Run {
             output,
             mapped: None,
             decode: None,
+            returned: None,
             waiting: Vec::new(),
             attempt: 0,
             has_place: false,
@@ -368,22 +373,19 @@ impl Run {
 
     fn decoded(&mut self, decoded: Decoded) -> Result<(), Stop> {
         match decoded {
-            Decoded::Header(header) => {
-                let spec = &self.pipeline.spec;
-                let mapping_spec = spec.mapping_spec(self.pipeline.create_time_ms, &header.sheet);
-                let sheet = format!("sheet {:?}", header.sheet);
-                let columns = SourceColumns {
-                    names: &header.names,
-                    has_header: header.has_header,
-                    where_: if header.sheet.is_empty() { "" } else { &sheet },
-                };
+            Decoded::Header(mut header) => {
                 let stage = self.decode.take();
                 let stage = stage.unwrap_or_else(DecodeStage::begin);
                 self.decode = Some(stage.of(&header));
-                let mapping = Mapping::resolve(&self.pipeline.table, &mapping_spec, columns)?;
+                let (mapping, returned) = source::open(&self.pipeline, &mut header)?;
+                self.returned = returned;
                 self.begin(Arc::new(mapping), Some(header))
             }
             Decoded::Rows(frame) => {
+                let frame = match &self.returned {
+                    Some(returned) => returned.rows(&frame),
+                    None => frame,
+                };
                 let mut mapped = self.mapped.take().expect("the header comes first");
                 let waiting = &mut self.waiting;
                 let result =
@@ -408,6 +410,9 @@ impl Run {
             on_conflict: mapping.on_conflict(),
         });
         let effective = mapping.effective().to_vec();
+        let layout = header
+            .as_ref()
+            .map(|header| source::layout(header, &mapping));
         let sheet = header.as_ref().map_or("", |header| header.sheet.as_str());
         let kind = self.pipeline.spec.source_kind();
         let before = &self.pipeline.decided;
@@ -428,6 +433,7 @@ impl Run {
             plan,
             effective,
             header,
+            layout,
         })))
     }
 

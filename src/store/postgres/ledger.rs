@@ -26,6 +26,7 @@ pub(super) mod fold;
 pub(super) mod note;
 pub(super) mod open;
 pub(super) mod record;
+pub(super) mod rejects;
 
 /// How long a result can be replayed after the import has ended.
 const IMPORT_DAYS: u32 = 90;

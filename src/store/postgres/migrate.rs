@@ -19,7 +19,7 @@ use super::{arguments, error};
 /// Serialises migrations of one database: "rowlift" in ASCII.
 const LOCK_ID: i64 = 0x0072_6f77_6c69_6674;
 
-const SOURCES: [(i64, &str, &str); 2] = [
+const SOURCES: [(i64, &str, &str); 3] = [
     (
         1,
         "ledger",
@@ -29,6 +29,11 @@ const SOURCES: [(i64, &str, &str); 2] = [
         2,
         "businesses",
         include_str!("../../../migrations/postgres/0002_businesses.sql"),
+    ),
+    (
+        3,
+        "source",
+        include_str!("../../../migrations/postgres/0003_source.sql"),
     ),
 ];
 

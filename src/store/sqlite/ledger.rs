@@ -13,6 +13,7 @@ use self::records::Stored;
 use super::error::internal;
 use super::sql::{execute, fetch_all, fetch_optional, run};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, Reason};
+use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
 use crate::store::{LiveCounters, Pulse, SessionKey, StoreError, WholeRange};
 
@@ -163,6 +164,22 @@ pub(super) async fn note_file(
     fence(connection, key).await?;
     let sql = "UPDATE rowlift_imports SET file_sha256 = ? WHERE id = ?";
     let query = sqlx::query(sql).bind(sha256.as_slice()).bind(key.import);
+    run(connection, query).await?;
+    execute(connection, "COMMIT").await
+}
+
+/// See [`crate::store::Store::note_layout`].
+pub(super) async fn note_layout(
+    connection: &mut SqliteConnection,
+    key: SessionKey,
+    layout: &SourceLayout,
+) -> Result<(), StoreError> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    fence(connection, key).await?;
+    let sql = "UPDATE rowlift_imports SET source_layout = ? WHERE id = ?";
+    let query = sqlx::query(sql)
+        .bind(json(layout)?.into_bytes())
+        .bind(key.import);
     run(connection, query).await?;
     execute(connection, "COMMIT").await
 }

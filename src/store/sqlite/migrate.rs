@@ -17,7 +17,7 @@ use super::sql::fetch_one;
 use crate::store::StoreError;
 
 /// Version, description, SQL; by version.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "ledger",
@@ -32,6 +32,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "file",
         include_str!("../../../migrations/sqlite/0003_file.sql"),
+    ),
+    (
+        4,
+        "source",
+        include_str!("../../../migrations/sqlite/0004_source.sql"),
     ),
 ];
 

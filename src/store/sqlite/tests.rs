@@ -56,6 +56,7 @@ async fn fixture(sql: &str) -> Fixture {
         validate_only: false,
         write_method: WriteMethod::Batch,
         server: "test".to_owned(),
+        layout: None,
     };
     let Opened::Running(open) = store.open_import(&new, OpenMode::Begin).await.unwrap() else {
         panic!("a new import runs");

@@ -183,6 +183,7 @@ pub(crate) fn new_import() -> NewImport {
         validate_only: false,
         write_method: WriteMethod::Copy,
         server: "test".to_owned(),
+        layout: None,
     }
 }
 

@@ -14,14 +14,15 @@ use rowlift::model::batch::{Batch, Overdrawn, Receipt, RejectBudget, RejectReser
 use rowlift::model::import::{
     Failure, ImportOutcome, ImportRecord, ImportState, NewImport, Phase, Reason, WriteMethod,
 };
+use rowlift::model::layout::SourceLayout;
 use rowlift::model::reject::{RejectedRow, RowErrorCode};
 use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{Column, ColumnType, Table, TableName};
 use rowlift::model::value::Value;
 use rowlift::store::{
     AtomicRequest, AtomicWrite, Committed, CommittedRange, ImportFilter, LiveCounters, OpenImport,
-    OpenMode, Opened, Pulse, RejectedPage, SessionKey, Store, StoreError, WholeRange, WriteRequest,
-    Writers,
+    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store,
+    StoreError, WholeRange, WriteRequest, Writers,
 };
 use tokio::sync::Notify;
 
@@ -70,6 +71,7 @@ struct Import {
     rejects: BTreeMap<u64, RejectedRow>,
     outcome: Option<ImportOutcome>,
     file_sha256: Option<[u8; 32]>,
+    layout: Option<SourceLayout>,
 }
 
 #[derive(Debug, Clone)]
@@ -460,6 +462,7 @@ impl Store for Memory {
                     rejects: BTreeMap::new(),
                     outcome: None,
                     file_sha256: None,
+                    layout: None,
                 });
             if import.fingerprint != new.fingerprint {
                 let failure = Failure::new(Reason::IdConflict, "another import");
@@ -549,6 +552,14 @@ impl Store for Memory {
         .await
     }
 
+    async fn note_layout(&self, key: SessionKey, layout: &SourceLayout) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.import(key)?.layout = Some(layout.clone());
+            Ok(())
+        })
+        .await
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         self.call(|state| {
             let import = state.import(key)?;
@@ -616,6 +627,22 @@ impl Store for Memory {
         _limit: u32,
     ) -> Result<Option<RejectedPage>, StoreError> {
         Ok(None)
+    }
+
+    async fn rejected_source(
+        &self,
+        _owner: &str,
+        _id: &str,
+    ) -> Result<Option<RejectedSource>, StoreError> {
+        Ok(None)
+    }
+
+    async fn rejected_piece(
+        &self,
+        _import: i64,
+        _query: RejectedQuery,
+    ) -> Result<Vec<RejectedRow>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

@@ -67,6 +67,7 @@ pub(crate) fn new_import(id: &str) -> NewImport {
         validate_only: false,
         write_method: WriteMethod::Batch,
         server: "test".to_owned(),
+        layout: None,
     }
 }
 

@@ -5,7 +5,7 @@ use rowlift::model::cell::Cell;
 use rowlift::model::import::{ImportRecord, ImportState};
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::RowCounts;
-use rowlift::store::{ImportFilter, OpenMode, Store};
+use rowlift::store::{ImportFilter, OpenMode, RejectedQuery, Store};
 
 use super::backend::{
     Backend, BatchBuilder, begin, new_import, number, open, outcome, plan, write,
@@ -157,6 +157,58 @@ pub(crate) async fn pages_of_rejected_rows_add_up(backend: &dyn Backend) {
         assert_eq!(seen.len() as u64, total);
         assert!(seen.is_sorted_by(|a, b| a < b));
     }
+}
+
+pub(crate) async fn pieces_of_rejected_rows_are_bounded(backend: &dyn Backend) {
+    backend
+        .execute("create table t (name text not null, n bigint)")
+        .await;
+    let store = backend.store();
+    let plan = plan(backend, "t", &["name", "n"]).await;
+    let key = begin(&*store, "pieces").await;
+    let long = "x".repeat(10_000);
+    let mut builder = BatchBuilder::new(&plan, 0);
+    for n in 0..40 {
+        let text = if n % 10 == 3 { &long } else { "a" };
+        builder = match n % 4 {
+            0 => builder.row(&[Cell::Text(text), Cell::Int(n)]),
+            1 => builder.row(&[Cell::Null, Cell::Int(n)]),
+            _ => builder.refused(&[Cell::Text(text), Cell::Int(n)], RowErrorCode::ExtraCells),
+        };
+    }
+    write(&*store, key, &plan, &builder.build(0)).await.unwrap();
+    let source = store.rejected_source("alice", "pieces").await.unwrap();
+    let source = source.unwrap();
+    assert_eq!((source.n_rows, source.layout), (30, None));
+    for (code, total) in [(None, 30), (Some(RowErrorCode::ExtraCells), 20)] {
+        // Many rows of few bytes, few of many, and one of more than all together may have.
+        for (rows_max, bytes_max) in [(7, 1 << 20), (100, 2000), (100, 1)] {
+            let mut query = RejectedQuery {
+                code,
+                after: None,
+                rows_max,
+                bytes_max,
+            };
+            let mut seen = Vec::new();
+            loop {
+                let piece = store.rejected_piece(source.import, query).await.unwrap();
+                let Some(last) = piece.last() else { break };
+                query.after = Some(last.ordinal);
+                assert!(piece.len() <= rows_max as usize);
+                let before_last = &piece[..piece.len() - 1];
+                let n_bytes: usize = before_last
+                    .iter()
+                    .map(|row| serde_json::to_vec(row).unwrap().len())
+                    .sum();
+                assert!(n_bytes < bytes_max as usize, "{n_bytes} bytes");
+                seen.extend(piece.iter().map(|row| row.ordinal));
+            }
+            assert_eq!(seen.len(), total, "{code:?} {rows_max} {bytes_max}");
+            assert!(seen.is_sorted_by(|a, b| a < b));
+        }
+    }
+    let unknown = store.rejected_source("bob", "pieces").await.unwrap();
+    assert_eq!(unknown, None);
 }
 
 pub(crate) async fn counts_obey_the_conservation_law(backend: &dyn Backend) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use rowlift::model::batch::RejectBudget;
 use rowlift::model::cell::Cell;
-use rowlift::model::import::ImportState;
+use rowlift::model::import::{FileFormat, ImportState, NewImport};
+use rowlift::model::layout::SourceLayout;
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::RowCounts;
 use rowlift::store::{CommittedRange, OpenMode, StoreError, WholeRange};
@@ -49,6 +50,57 @@ pub(crate) async fn noted_file_survives_a_takeover(backend: &dyn Backend) {
     assert_eq!((anew.resumed, anew.file_sha256), (false, None));
     let again = open(&*store, &new, OpenMode::Repeat).await;
     assert_eq!((again.resumed, again.file_sha256), (true, None));
+}
+
+pub(crate) async fn noted_layout_is_that_of_the_source(backend: &dyn Backend) {
+    let store = backend.store();
+    let layout = |names: &[&str]| SourceLayout {
+        format: Some(FileFormat::Csv),
+        sheet: "Q3".to_owned(),
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        has_header: true,
+    };
+    let stored = async |id: &str| {
+        let source = store.rejected_source("alice", id).await.unwrap();
+        source.unwrap().layout
+    };
+    // A file's is noted once its header is read.
+    let new = new_import("file");
+    let first = open(&*store, &new, OpenMode::Begin).await;
+    assert_eq!(stored("file").await, None);
+    let file = layout(&["name", "a\0b", "ß"]);
+    for _ in 0..2 {
+        store.note_layout(first.key, &file).await.unwrap();
+    }
+    let second = open(&*store, &new, OpenMode::Resume).await;
+    assert_eq!(stored("file").await, Some(file.clone()));
+    let late = store.note_layout(first.key, &layout(&["late"])).await;
+    assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+    let failed = outcome(ImportState::Failed, RowCounts::default());
+    store.end_import(second.key, &failed).await.unwrap();
+    assert_eq!(stored("file").await, Some(file));
+    // That of rows is known when they begin, and again when they begin anew.
+    let rows = NewImport {
+        layout: Some(layout(&["a"])),
+        ..new_import("rows")
+    };
+    let first = open(&*store, &rows, OpenMode::Begin).await;
+    assert_eq!(stored("rows").await, rows.layout);
+    open(&*store, &rows, OpenMode::Resume).await;
+    assert_eq!(stored("rows").await, rows.layout);
+    backend.expire_leases().await;
+    let key = open(&*store, &rows, OpenMode::Resume).await.key;
+    assert_ne!(key, first.key);
+    store.end_import(key, &failed).await.unwrap();
+    let anew = NewImport {
+        layout: Some(layout(&["b"])),
+        ..rows
+    };
+    open(&*store, &anew, OpenMode::Repeat).await;
+    assert_eq!(stored("rows").await, anew.layout);
+    // Nor does a file that begins anew keep the layout of another one.
+    open(&*store, &new, OpenMode::Repeat).await;
+    assert_eq!(stored("file").await, None);
 }
 
 pub(crate) async fn takeover_finds_hashes_and_positions(backend: &dyn Backend) {

@@ -99,6 +99,21 @@ impl ServerProcess {
         std::fs::read_to_string(log_path(self.folder.path())).unwrap()
     }
 
+    /// Forgets what it has had in memory before now.
+    pub(crate) fn forget_peak(&self) {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        std::fs::write(path, "5").unwrap();
+    }
+
+    /// Memory that it has had in use at once, bytes.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// `kill -9`; returns once the process is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -35,6 +35,15 @@ fn the_delimiter_is_the_one_that_makes_equal_records() {
         ("a;b\r1;2\r3;4\r", b';'),
         ("a;b\r\n1;2\n3;4\r\n", b';'),
         ("\n\na|b\n1|2\n", b'|'),
+        // An export of rejected rows, as it is and as programs save it.
+        (
+            "a;b;c,rowlift_row_number,rowlift_errors\r\n1;2;3,4,x\r\n5;6;7,8,y\r\n",
+            b',',
+        ),
+        (
+            "a,b,c;\"rowlift_row_number\";\"rowlift_errors\"\n1,2,3;4;x\n",
+            b';',
+        ),
     ];
     for (input, expected) in cases {
         let options = CsvOptions::default();

@@ -4,7 +4,8 @@ use jiff::civil;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mapping::coerce::calendar::{DAY_MICROS, DAYS_MAX, DAYS_MIN, date_of, days_of};
+use crate::mapping::coerce::calendar::{DAYS_MAX, DAYS_MIN, days_of};
+use crate::model::serial::{DAY_MICROS, date_of};
 
 /// What a value has to be in a column of this type.
 fn assert_kept(value: Value<'_>, ty: &ColumnType) {

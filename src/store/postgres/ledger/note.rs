@@ -1,12 +1,13 @@
 //! What a session leaves in the ledger beside its batches.
 //!
-//! In: rejected rows of transactions that rolled back, the range of a dry run, a file's hash, a
-//! watermark to fold below. Out: nothing, or [`StoreError::Fenced`]: each looks at the fence like a
+//! In: rejected rows of transactions that rolled back, the range of a dry run, a file's hash and
+//! layout, a watermark to fold below. Out: nothing, or [`StoreError::Fenced`]: each looks at the fence like a
 //! batch, in the transaction that writes.
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
+use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
 use crate::store::{SessionKey, StoreError, WholeRange};
 
@@ -14,7 +15,7 @@ use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint::{self, Stored};
 use super::super::connection::Transaction;
 use super::super::error;
-use super::{Ledger, fold};
+use super::{Ledger, fold, rejects};
 
 /// See [`crate::store::Store::record_rejects`].
 pub(in super::super) async fn record_rejects(
@@ -56,16 +57,37 @@ pub(in super::super) async fn note_file(
     key: SessionKey,
     sha256: [u8; 32],
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE rowlift.imports i SET file_sha256 = $3 WHERE i.id = $1 \
-        AND i.epoch = $2 AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s \
-        WHERE s.import = i.id AND s.epoch > $2)";
+    note(ledger, key, "file_sha256", sha256.to_vec()).await
+}
+
+/// See [`crate::store::Store::note_layout`]. Like a file's hash, before any batch of the session.
+pub(in super::super) async fn note_layout(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    layout: &SourceLayout,
+) -> Result<(), StoreError> {
+    note(ledger, key, "source_layout", rejects::stored(layout)).await
+}
+
+/// Sets a column of the import's row, if the session still holds it.
+async fn note(
+    ledger: Ledger<'_>,
+    key: SessionKey,
+    column: &str,
+    value: Vec<u8>,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE rowlift.imports i SET {column} = $3 WHERE i.id = $1 AND i.epoch = $2 \
+         AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s \
+         WHERE s.import = i.id AND s.epoch > $2)"
+    );
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, key.import);
     arguments::add(&mut parameters, bigint(key.epoch));
-    arguments::add(&mut parameters, sha256.to_vec());
+    arguments::add(&mut parameters, value);
     let note = async {
         let mut transaction = ledger.begin().await?;
-        let n_updated = transaction.execute(SQL, parameters).await?;
+        let n_updated = transaction.execute(&sql, parameters).await?;
         transaction.commit().await?;
         Ok(n_updated == 1)
     };

@@ -18,7 +18,7 @@ use super::super::arguments::{self, bigint};
 use super::super::connection::Transaction;
 use super::super::error;
 use super::record::{self, Stored};
-use super::{Ledger, TAKEOVERS_MAX, fold};
+use super::{Ledger, TAKEOVERS_MAX, fold, rejects};
 
 /// Begins, takes over or replays; see [`crate::store::Store::open_import`].
 pub(in super::super) async fn open_import(
@@ -111,8 +111,9 @@ fn busy(stored: &Stored) -> StoreError {
 /// Stores a new import with its first session; `None` if the id is taken.
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
     const SQL: &str = "INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
-        table_name, fingerprint, file_name, labels, validate_only, write_method, server) \
-        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10) \
+        table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
+        source_layout) \
+        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11) \
         ON CONFLICT (owner, import_id) DO NOTHING \
         RETURNING id, floor(extract(epoch FROM create_time) * 1000)::int8";
     let mut parameters = PgArguments::default();
@@ -120,6 +121,7 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
     arguments::add(&mut parameters, new.import_id.as_str());
     arguments::add(&mut parameters, new.tenant.as_str());
     add_description(&mut parameters, new);
+    arguments::add(&mut parameters, layout(new));
     let mut transaction = ledger.begin().await?;
     let rows = transaction.fetch(SQL, parameters).await?;
     let Some(row) = rows.first() else {
@@ -141,6 +143,11 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
         create_time_ms,
         file_sha256: None,
     }))
+}
+
+/// Of a row import, which is known from its header.
+fn layout(new: &NewImport) -> Option<Vec<u8>> {
+    new.layout.as_ref().map(rejects::stored)
 }
 
 /// Table, fingerprint, file name, labels, validate_only, write method, server.
@@ -214,12 +221,12 @@ async fn take_over(
         Takeover::Continue => (
             "NOT IN (5, 6, 7)",
             "coalesce(labels, $6::text::jsonb)",
-            ", tenant = coalesce(tenant, $10)",
+            ", tenant = coalesce(tenant, $10), source_layout = coalesce(source_layout, $11)",
         ),
         Takeover::Anew => (
             "= 6",
             "$6::text::jsonb",
-            ", tenant = $10, file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
+            ", tenant = $10, source_layout = $11, file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
              create_time = clock_timestamp()",
         ),
     };
@@ -235,6 +242,7 @@ async fn take_over(
     arguments::add(&mut parameters, bigint(key.epoch));
     add_description(&mut parameters, new);
     arguments::add(&mut parameters, new.tenant.as_str());
+    arguments::add(&mut parameters, layout(new));
     let rows = transaction.fetch(&sql, parameters).await?;
     let Some(row) = rows.first() else {
         transaction.rollback().await?;

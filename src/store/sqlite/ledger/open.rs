@@ -79,8 +79,8 @@ async fn create(
 ) -> Result<OpenImport, StoreError> {
     let sql = concat!(
         "INSERT INTO rowlift_imports (owner, import_id, tenant, target_table, fingerprint, \
-         file_name, labels, validate_only, write_method, epoch, state, create_time_ms, \
-         update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
+         file_name, labels, validate_only, write_method, source_layout, epoch, state, \
+         create_time_ms, update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
          FROM (SELECT ",
         now_ms!(),
         " AS now_ms) RETURNING id, create_time_ms"
@@ -94,7 +94,8 @@ async fn create(
         .bind(&new.file_name)
         .bind(json(&new.labels)?)
         .bind(new.validate_only)
-        .bind(new.write_method.number());
+        .bind(new.write_method.number())
+        .bind(layout(new)?);
     let row = fetch_one(connection, query).await?;
     let key = SessionKey {
         import: row.get(0),
@@ -114,6 +115,12 @@ async fn create(
     })
 }
 
+/// Of a row import, which is known from its header.
+fn layout(new: &NewImport) -> Result<Option<Vec<u8>>, StoreError> {
+    let json = new.layout.as_ref().map(json).transpose()?;
+    Ok(json.map(String::into_bytes))
+}
+
 /// A FAILED import without a decided row, under its id once more.
 async fn begin_anew(
     connection: &mut SqliteConnection,
@@ -125,7 +132,7 @@ async fn begin_anew(
     rejects::delete_undecided(connection, key.import).await?;
     let sql = concat!(
         "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
-         validate_only = ?, file_sha256 = NULL, create_time_ms = ",
+         validate_only = ?, source_layout = ?, file_sha256 = NULL, create_time_ms = ",
         now_ms!(),
         " WHERE id = ? RETURNING create_time_ms"
     );
@@ -134,6 +141,7 @@ async fn begin_anew(
         .bind(&new.table)
         .bind(new.fingerprint.as_slice())
         .bind(new.validate_only)
+        .bind(layout(new)?)
         .bind(key.import);
     let row = fetch_one(connection, query).await?;
     Ok(OpenImport {

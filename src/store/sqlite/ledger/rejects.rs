@@ -12,8 +12,8 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::{number, stored};
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::store::sqlite::error::internal;
-use crate::store::sqlite::sql::{fetch_all, fetch_one, run};
-use crate::store::{RejectedPage, StoreError};
+use crate::store::sqlite::sql::{fetch_all, fetch_one, fetch_optional, run};
+use crate::store::{RejectedPage, RejectedQuery, RejectedSource, StoreError};
 
 /// Rows of one INSERT; six parameters each.
 const ROWS_MAX: usize = 64;
@@ -81,8 +81,7 @@ pub(in crate::store::sqlite) async fn page(
     after: Option<u64>,
     limit: u32,
 ) -> Result<RejectedPage, StoreError> {
-    // '%' lets every row through, rows without a code included.
-    let pattern = code.map_or_else(|| "%".to_owned(), |code| format!("%,{},%", code.number()));
+    let pattern = pattern(code);
     let sql = "SELECT count(*) FROM rowlift_rejected_rows WHERE import = ? AND codes LIKE ?";
     let query = sqlx::query(sql).bind(import).bind(&pattern);
     let total = fetch_one(connection, query).await?;
@@ -101,6 +100,55 @@ pub(in crate::store::sqlite) async fn page(
         total: number(total.get(0)),
         more: found.len() > limit,
     })
+}
+
+/// See [`crate::store::Store::rejected_source`].
+pub(in crate::store::sqlite) async fn source(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    id: &str,
+) -> Result<Option<RejectedSource>, StoreError> {
+    let sql = "SELECT i.id, i.source_layout, \
+               (SELECT count(*) FROM rowlift_rejected_rows r WHERE r.import = i.id) \
+               FROM rowlift_imports i WHERE i.owner = ? AND i.import_id = ?";
+    let query = sqlx::query(sql).bind(owner).bind(id);
+    let Some(row) = fetch_optional(connection, query).await? else {
+        return Ok(None);
+    };
+    let layout: Option<&[u8]> = row.get(1);
+    let layout = layout.map(serde_json::from_slice).transpose();
+    Ok(Some(RejectedSource {
+        import: row.get(0),
+        n_rows: number(row.get(2)),
+        layout: layout.map_err(|error| internal(&format!("ledger: {error}")))?,
+    }))
+}
+
+/// See [`crate::store::Store::rejected_piece`]. What a row takes is known without reading it.
+pub(in crate::store::sqlite) async fn piece(
+    connection: &mut SqliteConnection,
+    import: i64,
+    wanted: RejectedQuery,
+) -> Result<Vec<RejectedRow>, StoreError> {
+    let sql = "WITH next AS (SELECT ordinal, length(detail) AS n FROM rowlift_rejected_rows \
+               WHERE import = ?1 AND codes LIKE ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT ?4), \
+               sums AS (SELECT ordinal, sum(n) OVER (ORDER BY ordinal) - n AS before FROM next) \
+               SELECT detail FROM rowlift_rejected_rows \
+               WHERE import = ?1 AND codes LIKE ?2 AND ordinal > ?3 \
+               AND ordinal <= (SELECT max(ordinal) FROM sums WHERE before < ?5) ORDER BY ordinal";
+    let query = sqlx::query(sql)
+        .bind(import)
+        .bind(pattern(wanted.code))
+        .bind(wanted.after.map_or(-1, stored))
+        .bind(wanted.rows_max)
+        .bind(wanted.bytes_max);
+    let rows = fetch_all(connection, query).await?;
+    rows.iter().map(rejected_row).collect()
+}
+
+/// What the codes of a row are like; '%' lets every row through, rows without a code included.
+fn pattern(code: Option<RowErrorCode>) -> String {
+    code.map_or_else(|| "%".to_owned(), |code| format!("%,{},%", code.number()))
 }
 
 /// Rejected rows by the name of their code; a row with two codes counts under both.

@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::model::reject::RowErrorCode;
+
+fn layout(names: &[&str], format: Option<FileFormat>) -> SourceLayout {
+    SourceLayout {
+        format,
+        sheet: String::new(),
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        has_header: true,
+    }
+}
+
+fn error(cell: &str, message: &str) -> CellError {
+    CellError {
+        code: RowErrorCode::TypeMismatch,
+        column: "age".to_owned(),
+        cell: cell.to_owned(),
+        message: message.to_owned(),
+        value: String::new(),
+        constraint: String::new(),
+        sql_state: String::new(),
+        source_name: "Age".to_owned(),
+        params: BTreeMap::new(),
+    }
+}
+
+fn row(values: &[&str], errors: Vec<CellError>) -> RejectedRow {
+    RejectedRow {
+        ordinal: 0,
+        sheet: "Q3".to_owned(),
+        row_number: 7,
+        errors,
+        raw_values: values.iter().map(|&value| value.to_owned()).collect(),
+    }
+}
+
+#[test]
+fn our_columns_stand_behind_the_widest_row() {
+    let wide = row(&["a", "b", "c", " \u{a0}", ""], Vec::new());
+    assert_eq!(width(&wide), 3);
+    assert_eq!(width(&row(&["", " "], Vec::new())), 0);
+    let columns = Columns::new(&layout(&["A"], Some(FileFormat::Csv)), 3);
+    let expected = ["A", "", "", "rowlift_row_number", "rowlift_errors"];
+    assert_eq!(columns.names(), expected);
+    let columns = Columns::new(&layout(&["A", "B"], Some(FileFormat::Csv)), 0);
+    assert_eq!(columns.n_source(), 2);
+    // Nothing that a person would see is lost where a row is wider than that.
+    assert_eq!(
+        columns
+            .line(&row(&["a", "b", " "], Vec::new()))
+            .unwrap()
+            .values,
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn a_source_without_a_header_gets_names() {
+    let layout = SourceLayout {
+        has_header: false,
+        ..layout(&["name", ""], Some(FileFormat::Xlsx))
+    };
+    let columns = Columns::new(&layout, 3);
+    assert_eq!(columns.names()[..3], ["name", "column 2", "column 3"]);
+}
+
+#[test]
+fn errors_are_told_and_their_cells_marked() {
+    let columns = Columns::new(&layout(&["Name", "Age"], Some(FileFormat::Csv)), 30);
+    let errors = vec![error("B7", "b"), error("AD7", "ad"), error("", "row")];
+    let row = row(&["a"], errors);
+    let line = columns.line(&row).unwrap();
+    assert_eq!(line.marked, [1, 29]);
+    let told = "B7 TYPE_MISMATCH: b; AD7 TYPE_MISMATCH: ad; age TYPE_MISMATCH: row";
+    assert_eq!(line.own, ["7", told]);
+    // Rows of a caller have no cells: their columns have names.
+    let columns = Columns::new(&layout(&["Name", "Age"], None), 0);
+    let row = RejectedRow {
+        errors: vec![error("", "row")],
+        ..row
+    };
+    let line = columns.line(&row).unwrap();
+    assert_eq!(line.marked, [1]);
+    assert_eq!(line.own, ["Q3", "7", "age TYPE_MISMATCH: row"]);
+}
+
+#[test]
+fn errors_fit_a_cell() {
+    let columns = Columns::new(&layout(&["a"], Some(FileFormat::Csv)), 0);
+    let errors: Vec<CellError> = (0..1000).map(|_| error("A7", &"é".repeat(200))).collect();
+    let row = row(&["a"], errors);
+    let line = columns.line(&row).unwrap();
+    let told = &line.own[1];
+    assert!(told.len() <= ERRORS_BYTES_MAX + 20, "{}", told.len());
+    assert!(told.ends_with(" more"), "{told}");
+}
+
+#[test]
+fn values_that_are_no_longer_kept_are_an_error() {
+    let columns = Columns::new(&layout(&["a"], Some(FileFormat::Csv)), 0);
+    let row = row(&[], vec![error("A7", "b")]);
+    let expired = ExportError::Expired { row_number: 7 };
+    assert_eq!(columns.line(&row).unwrap_err(), expired);
+    let columns = Columns::new(&layout(&["a"], None), 0);
+    assert!(columns.line(&row).is_ok(), "a caller's row may be empty");
+}
+
+#[test]
+fn the_files_name_is_never_a_path() {
+    let cases = [
+        ("businesses.xlsx", "businesses-rejected-rows.csv"),
+        ("../../etc/pass wd.csv", "pass wd-rejected-rows.csv"),
+        ("C:\\x\\Ärger.2024.xls", "Ärger2024-rejected-rows.csv"),
+        ("", "id-1-rejected-rows.csv"),
+        (".xlsx", "id-1-rejected-rows.csv"),
+        ("..", "id-1-rejected-rows.csv"),
+        ("a\u{202e}\n\0b", "ab-rejected-rows.csv"),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(
+            file_name(source, "id-1", FileFormat::Csv),
+            expected,
+            "{source:?}"
+        );
+    }
+    let long = file_name(&"x".repeat(4096), "id-1", FileFormat::Xlsx);
+    assert_eq!(long.len(), 64 + "-rejected-rows.xlsx".len());
+}
