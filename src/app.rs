@@ -36,12 +36,12 @@ use crate::proto::import_service_server::ImportServiceServer;
 use crate::session::admission::Admission;
 use crate::session::memory::Memory;
 use crate::session::registry::Registry;
-use crate::session::{SessionConfig, Sessions, ending};
+use crate::session::{SessionConfig, Sessions, ending, purge};
 use crate::shutdown::Tasks;
 use crate::store::allow::AllowList;
 use crate::store::postgres::{PgConfig, PgStore};
 use crate::store::sqlite::{SqliteConfig, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::TelemetryError;
 use crate::telemetry::meters::Meters;
 use crate::watched;
@@ -160,6 +160,7 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
             lease: LEASE,
             server,
             pooled: config.database_pooled,
+            retention: retention(config),
         })
         .await
         .map(|store| Arc::new(store) as Arc<dyn Store>),
@@ -169,11 +170,19 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
             server,
             lease: LEASE,
             control_timeout: CONTROL_TIMEOUT,
+            retention: retention(config),
         })
         .await
         .map(|store| Arc::new(store) as Arc<dyn Store>),
     };
     store.map_err(database_error)
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        ids: config.id_retention,
+        rejects: config.reject_retention,
+    }
 }
 
 fn database_error(error: StoreError) -> AppError {
@@ -243,6 +252,7 @@ impl App {
             .clone()
             .beat(Arc::clone(&sessions.store), background.clone());
         transport_tasks.spawn(beat);
+        transport_tasks.spawn(forget(Arc::clone(&sessions), background.clone()));
         transport_tasks.spawn(announce_ready(
             Arc::clone(&sessions),
             health.clone(),
@@ -423,6 +433,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Session
         max_ack_delay: config.max_ack_delay,
         server: config.server_name.clone(),
         settings_allowed: config.settings_allowed.clone(),
+        id_retention: config.id_retention,
     };
     Sessions {
         metrics,
@@ -436,6 +447,16 @@ fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Session
         config: session_config,
         store,
     }
+}
+
+/// Forgets what has expired, once the ledger is there, until `stop`.
+async fn forget(sessions: Arc<Sessions>, stop: CancellationToken) {
+    tokio::select! {
+        // Nothing is lost: there is nothing to forget in a ledger that is not there.
+        () = stop.cancelled() => return,
+        () = sessions.admission.opened() => {}
+    }
+    purge::run(Arc::clone(&sessions.store), stop).await;
 }
 
 /// Health follows the ledger: SERVING once it is there and new enough.

@@ -64,6 +64,7 @@ fn run_command(command: Command, terminal: &mut Terminal) -> Result<Exit, CliErr
             Command::Imports(args) => imports::imports(&args, terminal).await,
             Command::Watch(args) => imports::watch(&args, terminal).await,
             Command::Cancel(args) => imports::cancel(&args, terminal).await,
+            Command::Delete(args) => imports::delete(&args, terminal).await,
             Command::Rejects(args) => rejects::rejects(&args, terminal).await,
         }
     });

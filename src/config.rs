@@ -12,7 +12,7 @@
 //! A key of the file is a variable too: `limits.csv_bytes_max` is `ROWLIFT_LIMITS_CSV_BYTES_MAX`.
 //! Other variables that begin with `ROWLIFT_` are ignored, since Kubernetes makes such names for
 //! a service called `rowlift`. Sizes are numbers of bytes or texts such as `"256MiB"`, durations
-//! texts such as `"30s"`.
+//! texts such as `"30s"` or `"7d"`.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -88,6 +88,13 @@ pub struct Config {
     pub batch_rows_first: usize,
     /// Rejected rows after which an import fails, unless its header says otherwise.
     pub rejected_rows_max: u64,
+    /// How long values of rejected rows, and messages that quote them, are kept after an import's
+    /// end, unless a header says otherwise; no longer than `id_retention`. `"0s"`: they are never
+    /// stored. Default `"7d"`.
+    pub reject_retention: Duration,
+    /// How long an import's id, counts and file hash are kept after its end, or after the last
+    /// session of one that never ended; exactly-once holds for as long. Default `"90d"`.
+    pub id_retention: Duration,
     /// A gRPC message, bytes, after decompression.
     pub message_bytes_max: usize,
     /// Where unnamed temporary files are made. Default: the system's temporary directory.
@@ -296,6 +303,8 @@ impl Default for Config {
             batch_bytes_max: 8 << 20,
             batch_rows_first: 500,
             rejected_rows_max: 10_000,
+            reject_retention: Duration::from_hours(7 * 24),
+            id_retention: Duration::from_hours(90 * 24),
             message_bytes_max: 4 << 20,
             spool_dir: std::env::temp_dir(),
             decoder_program: std::env::current_exe()

@@ -42,6 +42,7 @@ pub mod live;
 pub mod memory;
 pub mod open;
 pub mod pipeline;
+pub mod purge;
 pub mod registry;
 pub mod spec;
 pub mod tally;
@@ -90,6 +91,8 @@ pub struct SessionConfig {
     pub server: String,
     /// Settings of the database that a header may name.
     pub settings_allowed: Vec<String>,
+    /// How long an import is known after its end, and its values at most.
+    pub id_retention: Duration,
 }
 
 /// What all sessions of a server share.

@@ -73,6 +73,60 @@ pub struct OpenImport {
     pub create_time_ms: i64,
     /// SHA-256 of the file, where an earlier session [noted](Store::note_file) it.
     pub file_sha256: Option<[u8; 32]>,
+    /// Of the import, set by its first request.
+    pub tenant: String,
+    /// Rejected rows are stored with their values; not where this or an earlier try wants none
+    /// kept.
+    pub keeps_values: bool,
+}
+
+/// How long the ledger remembers, where an import says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Ids and results, after the end; of an import that never ended, after its last session.
+    pub ids: Duration,
+    /// Values of rejected rows, likewise; no longer than `ids`.
+    pub rejects: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            ids: Duration::from_hours(90 * 24),
+            rejects: Duration::from_hours(7 * 24),
+        }
+    }
+}
+
+/// Rejected rows that are wiped or deleted in one transaction.
+pub const FORGOTTEN_ROWS: u32 = 1000;
+
+/// What one step of forgetting did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    /// Imports whose ids are free again.
+    pub n_ids: u64,
+    /// Imports of which no value is left.
+    pub n_wiped: u64,
+    /// Rejected rows that were wiped or deleted.
+    pub n_rows: u64,
+    /// There was more to do than fits one step.
+    pub more: bool,
+}
+
+/// A file as the look-up for duplicates sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct SameFile<'a> {
+    /// Whose imports count.
+    pub owner: &'a str,
+    /// Of which tenant; empty: of none.
+    pub tenant: &'a str,
+    /// Into which table, `schema.name`.
+    pub table: &'a str,
+    /// Of the bytes as sent.
+    pub sha256: [u8; 32],
+    /// The import that asks, which does not count.
+    pub import_id: &'a str,
 }
 
 /// One row of `import_batches`.
@@ -365,6 +419,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// harmless when repeated.
     async fn note_layout(&self, key: SessionKey, layout: &SourceLayout) -> Result<(), StoreError>;
 
+    /// The id of the first import that SUCCEEDED in putting the same file into the same table, dry
+    /// runs aside; `None`: there is none whose id is known still.
+    async fn earlier_import(&self, file: SameFile<'_>) -> Result<Option<String>, StoreError>;
+
     /// Makes one range of those that end at or below `watermark`, so that an import that stays
     /// open leaves no pile of them. The caller has the receipts of all these batches: none of
     /// them is written again. Fenced; harmless when repeated.
@@ -420,6 +478,22 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         import: i64,
         query: RejectedQuery,
     ) -> Result<Vec<RejectedRow>, StoreError>;
+
+    /// Wipes what an ended import keeps of its data: values of rejected rows, messages that quote
+    /// them, file name and labels. One that has not ended is left as it is: its record's state
+    /// tells. Values are not told any more from the first transaction on; the wiping itself goes
+    /// on in small ones, and [`Store::forget`] ends it where this call is cut short. Harmless when
+    /// repeated. `None`: unknown.
+    async fn delete_import(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<ImportRecord>, StoreError>;
+
+    /// One small step of forgetting what has expired: ids with all that belongs to them, else
+    /// values. Safe with many servers at once; an import that a session holds is never touched.
+    /// One transaction of at most `n_rows_max` rejected rows.
+    async fn forget(&self, n_rows_max: u32) -> Result<Forgotten, StoreError>;
 
     // Life.
 

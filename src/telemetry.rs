@@ -2,9 +2,11 @@
 //!
 //! In: the configuration. Out: lines on standard error, never on standard output, which belongs to
 //! results; spans to the collector that the `OTEL_*` variables name. Neither holds cells,
-//! database URLs or tokens. Bounded: what a collector does not take in time is dropped.
+//! database URLs or tokens: what triggers say by NOTICE and what a panic says may quote some, so
+//! neither is logged as it is. Bounded: what a collector does not take in time is dropped.
 
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
@@ -22,6 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogFormat};
+use crate::store::postgres::NOTICE_TARGET;
 use lines::Lines;
 
 mod lines;
@@ -87,6 +90,7 @@ pub fn init(config: &Config) -> Result<Telemetry, TelemetryError> {
         .with(log)
         .try_init()
         .map_err(TelemetryError::Twice)?;
+    panic::set_hook(Box::new(log_panic));
     for remark in &config.otel.remarks {
         warn!("{remark}");
     }
@@ -107,11 +111,24 @@ pub fn log_only(directives: &str) -> Result<(), TelemetryError> {
         .map_err(TelemetryError::Twice)
 }
 
+/// Says where, never what: a panic's message may quote the text that it stumbled over.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let location = info.location();
+    tracing::error!(
+        file = location.map_or("", |it| it.file()),
+        line = location.map_or(0, |it| it.line()),
+        thread = std::thread::current().name().unwrap_or_default(),
+        "panic"
+    );
+}
+
 fn filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(directives).map_err(|source| TelemetryError::Directives {
+    let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::Directives {
         directives: directives.to_owned(),
         source,
-    })
+    })?;
+    let quiet = format!("{NOTICE_TARGET}=off").parse();
+    Ok(filter.add_directive(quiet.expect("a directive that is written here")))
 }
 
 impl Telemetry {

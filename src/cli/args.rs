@@ -38,6 +38,8 @@ pub(super) enum Command {
     Rejects(RejectsArgs),
     /// Stop an import, running or suspended
     Cancel(CancelArgs),
+    /// Wipe what an ended import keeps of its data; rows in the table stay
+    Delete(DeleteArgs),
     /// Bring the database's ledger to this version
     Migrate(MigrateArgs),
 }
@@ -127,6 +129,15 @@ pub(super) struct ImportArgs {
     /// Label to find the import by
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(super) label: Vec<(String, String)>,
+    /// Whose data it is, where one caller imports for many
+    #[arg(long, value_name = "NAME")]
+    pub(super) tenant: Option<String>,
+    /// Fail, before a row is written, if the same file was imported into the table before
+    #[arg(long)]
+    pub(super) refuse_duplicate: bool,
+    /// How long the server keeps values of rejected rows, such as 7d; 0s: it never stores them
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) reject_retention: Option<Duration>,
     #[command(flatten)]
     pub(super) source: SourceArgs,
     /// Events and, as the last line, the result as JSON
@@ -194,6 +205,12 @@ pub(super) struct TablesArgs {
 pub(super) struct ImportsArgs {
     /// Import to show; all are listed without it
     pub(super) id: Option<String>,
+    /// Only imports with this label; all of them where it is given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair, conflicts_with = "id")]
+    pub(super) label: Vec<(String, String)>,
+    /// Only imports of this tenant
+    #[arg(long, value_name = "NAME")]
+    pub(super) tenant: Option<String>,
     /// Imports to list at most
     #[arg(long, value_name = "N", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -237,6 +254,20 @@ pub(super) struct CancelArgs {
     /// Why, for the record
     #[arg(long, default_value = "")]
     pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// The import as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// Import to wipe
+    pub(super) id: String,
+    /// Its tenant; another one's is not wiped
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(super) tenant: String,
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// The import as JSON

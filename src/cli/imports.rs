@@ -1,8 +1,8 @@
-//! `imports`, `watch` and `cancel`: what the ledger knows.
+//! `imports`, `watch`, `cancel` and `delete`: what the ledger knows.
 
 use std::io;
 
-use crate::cli::args::{CancelArgs, ImportsArgs, WatchArgs};
+use crate::cli::args::{CancelArgs, DeleteArgs, ImportsArgs, WatchArgs};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::import::{describe, equation};
 use crate::cli::server::Server;
@@ -10,7 +10,7 @@ use crate::cli::terminal::Terminal;
 use crate::cli::text::{self, Grid};
 use crate::client::json;
 use crate::client::{ImportClient, error::ClientError};
-use crate::proto::{ImportJob, ListImportsRequest};
+use crate::proto::{GetImportRequest, ImportJob, ListImportsRequest};
 
 /// Lists imports, or shows one.
 pub(super) async fn imports(args: &ImportsArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -18,8 +18,8 @@ pub(super) async fn imports(args: &ImportsArgs, terminal: &mut Terminal) -> Resu
     let client = server.client();
     let call = async move {
         Ok(match &args.id {
-            Some(id) => vec![client.import(id).await?],
-            None => newest(&client, args.limit).await?,
+            Some(id) => vec![client.import_of(one(args, id)).await?],
+            None => newest(&client, args).await?,
         })
     };
     let outcome = server.run(Box::pin(call)).await;
@@ -77,15 +77,40 @@ pub(super) async fn cancel(args: &CancelArgs, terminal: &mut Terminal) -> Result
     Ok(Exit::Done)
 }
 
-async fn newest(client: &ImportClient, limit: u32) -> Result<Vec<ImportJob>, ClientError> {
+/// Wipes what an ended import keeps of its data.
+pub(super) async fn delete(args: &DeleteArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    let mut server = Server::connect(&args.server, &[]).await?;
+    let client = server.client();
+    let call = async move { Ok(client.delete(&args.id, &args.tenant).await?) };
+    let outcome = server.run(Box::pin(call)).await;
+    server.close().await;
+    let job = outcome?;
+    if args.json {
+        terminal.json(&json::line(&job))?;
+    } else {
+        print_job(&job, terminal)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn one(args: &ImportsArgs, id: &str) -> GetImportRequest {
+    GetImportRequest {
+        import_id: id.to_owned(),
+        tenant: args.tenant.clone().unwrap_or_default(),
+    }
+}
+
+async fn newest(client: &ImportClient, args: &ImportsArgs) -> Result<Vec<ImportJob>, ClientError> {
     const PAGE_SIZE_MAX: u32 = 1000;
     let mut jobs = Vec::new();
-    let mut left = limit;
+    let mut left = args.limit;
     let mut page_token = String::new();
     loop {
         let request = ListImportsRequest {
             page_size: i32::try_from(left.min(PAGE_SIZE_MAX)).expect("at most 1,000"),
             page_token,
+            labels: args.label.iter().cloned().collect(),
+            tenant: args.tenant.clone().unwrap_or_default(),
             ..ListImportsRequest::default()
         };
         let page = client.imports(request).await?;
@@ -152,8 +177,17 @@ fn print_job(job: &ImportJob, terminal: &mut Terminal) -> io::Result<()> {
             terminal.line(format!("  {what} {}", text::time(time.seconds)))?;
         }
     }
+    if !job.tenant.is_empty() {
+        terminal.line(format!("  tenant {}", text::value(&job.tenant)))?;
+    }
     for (name, value) in &job.labels {
         terminal.line(format!("  label {name}={value}"))?;
+    }
+    if let Some(result) = &job.result
+        && !result.duplicate_of_import_id.is_empty()
+    {
+        let earlier = &result.duplicate_of_import_id;
+        terminal.line(format!("  the same file was imported before, as {earlier}"))?;
     }
     if let Some(error) = &job.error {
         terminal.line(format!("  error: {}", error.message))?;

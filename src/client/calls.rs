@@ -11,9 +11,10 @@ use tonic::{Request, Status};
 use crate::client::ImportClient;
 use crate::client::error::ClientError;
 use crate::proto::{
-    CancelImportRequest, ExportRejectedRowsRequest, FileFormat, GetImportRequest, GetTableRequest,
-    ImportJob, ListImportsRequest, ListImportsResponse, ListRejectedRowsRequest,
-    ListRejectedRowsResponse, ListTablesRequest, Table, WatchImportRequest,
+    CancelImportRequest, DeleteImportRequest, ExportRejectedRowsRequest, FileFormat,
+    GetImportRequest, GetTableRequest, ImportJob, ListImportsRequest, ListImportsResponse,
+    ListRejectedRowsRequest, ListRejectedRowsResponse, ListTablesRequest, Table,
+    WatchImportRequest,
 };
 
 /// How long one answer may take.
@@ -69,6 +70,11 @@ impl ImportClient {
             import_id: import_id.to_owned(),
             ..GetImportRequest::default()
         };
+        self.import_of(request).await
+    }
+
+    /// One import, of a tenant where the request names one.
+    pub async fn import_of(&self, request: GetImportRequest) -> Result<ImportJob, ClientError> {
         let response = self.service().get_import(bounded(request)).await?;
         present(response.into_inner().job, "an import")
     }
@@ -103,6 +109,17 @@ impl ImportClient {
             ..CancelImportRequest::default()
         };
         let response = self.service().cancel_import(bounded(request)).await?;
+        present(response.into_inner().job, "an import")
+    }
+
+    /// Wipes what an ended import keeps of its data; harmless when repeated. An empty `tenant` is
+    /// not compared.
+    pub async fn delete(&self, import_id: &str, tenant: &str) -> Result<ImportJob, ClientError> {
+        let request = DeleteImportRequest {
+            import_id: import_id.to_owned(),
+            tenant: tenant.to_owned(),
+        };
+        let response = self.service().delete_import(bounded(request)).await?;
         present(response.into_inner().job, "an import")
     }
 

@@ -10,6 +10,8 @@ use crate::config::identity::IdentityKind;
 
 /// The shortest interval between two progress events.
 const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// A century: databases add it to the time that it is.
+const RETENTION_MAX: Duration = Duration::from_hours(36_500 * 24);
 /// A smaller message could not hold a header with a mapping of many columns.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
 /// PostgreSQL cuts longer names.
@@ -106,6 +108,7 @@ fn durations(config: &Config) -> Result<(), ConfigError> {
         ("header_timeout", config.header_timeout),
         ("idle_timeout", config.idle_timeout),
         ("max_ack_delay", config.max_ack_delay),
+        ("id_retention", config.id_retention),
     ] {
         if value.is_zero() {
             return refuse(key, "must be longer than 0");
@@ -113,6 +116,12 @@ fn durations(config: &Config) -> Result<(), ConfigError> {
     }
     if config.progress_interval < PROGRESS_INTERVAL_MIN {
         return refuse("progress_interval", "must be at least 100ms");
+    }
+    if config.id_retention > RETENTION_MAX {
+        return refuse("id_retention", "must be at most 36500d");
+    }
+    if config.reject_retention > config.id_retention {
+        return refuse("reject_retention", "must be at most id_retention");
     }
     Ok(())
 }

@@ -103,6 +103,10 @@ const KEYS: &[Key] = &[
     key("rejected_rows_max", |c, v| {
         put(&mut c.rejected_rows_max, number(v))
     }),
+    key("reject_retention", |c, v| {
+        put(&mut c.reject_retention, duration(v))
+    }),
+    key("id_retention", |c, v| put(&mut c.id_retention, duration(v))),
     key("message_bytes_max", |c, v| {
         put(&mut c.message_bytes_max, bytes(v))
     }),

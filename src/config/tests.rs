@@ -332,3 +332,28 @@ fn a_service_in_this_process_allows_the_named_table() {
         .collect();
     assert_eq!(names, ["businesses", "contacts"]);
 }
+
+#[test]
+fn values_are_forgotten_before_their_import() {
+    let config = resolve("", &[], ServeFlags::default()).unwrap();
+    let days = |n_days: u64| Duration::from_secs(n_days * 24 * 60 * 60);
+    assert_eq!(config.reject_retention, days(7));
+    assert_eq!(config.id_retention, days(90));
+    let variables = [
+        ("ROWLIFT_REJECT_RETENTION", "0s"),
+        ("ROWLIFT_ID_RETENTION", "30d"),
+    ];
+    let config = resolve("", &variables, ServeFlags::default()).unwrap();
+    assert_eq!(config.reject_retention, Duration::ZERO);
+    assert_eq!(config.id_retention, days(30));
+    for (file, key) in [
+        ("reject_retention = \"91d\"", "reject_retention"),
+        ("id_retention = \"0s\"", "id_retention"),
+        ("id_retention = \"36501d\"", "id_retention"),
+        ("id_retention = \"xd\"", "id_retention"),
+        ("id_retention = \"99999999999999999999d\"", "id_retention"),
+    ] {
+        let message = refusal(file, &[]);
+        assert!(message.contains(key), "{message}");
+    }
+}

@@ -80,7 +80,7 @@ pub(super) fn bytes<T: TryFrom<u64>>(value: &Value) -> Parsed<T> {
         .ok_or_else(size_expected)
 }
 
-/// A duration such as `30s`, `1m 30s` or `PT30S`.
+/// A duration such as `30s`, `1m 30s`, `7d` or `PT30S`; days alone, of 24 hours each.
 pub(super) fn duration(value: &Value) -> Parsed<Duration> {
     match value {
         Value::String(text) => parse_duration(text),
@@ -90,6 +90,13 @@ pub(super) fn duration(value: &Value) -> Parsed<Duration> {
 
 /// As [`duration`], from a flag's text.
 pub(crate) fn parse_duration(text: &str) -> Parsed<Duration> {
+    if let Some(days) = text.trim().strip_suffix('d') {
+        let days: Option<u64> = days.parse().ok();
+        let seconds = days.and_then(|days| days.checked_mul(24 * 60 * 60));
+        return seconds
+            .map(Duration::from_secs)
+            .ok_or_else(duration_expected);
+    }
     SignedDuration::from_str(text.trim())
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())

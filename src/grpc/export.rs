@@ -20,8 +20,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::export::{self, Columns, ExportError, csv, xlsx};
-use crate::grpc::header::number;
-use crate::grpc::service::imports::{named_import, refuse_tenant, unknown_import};
+use crate::grpc::header::{number, tenant};
+use crate::grpc::service::imports::{is_of_tenant, named_import, unknown_import};
 use crate::grpc::status::invalid;
 use crate::model::import::{Failure, FileFormat, ImportRecord, Reason};
 use crate::model::layout::SourceLayout;
@@ -76,7 +76,7 @@ pub async fn begin(
     owner: &str,
     request: &proto::ExportRejectedRowsRequest,
 ) -> Result<Export, Failure> {
-    refuse_tenant(&request.tenant)?;
+    let tenant = tenant("tenant", request.tenant.clone())?;
     let id = named_import(&request.import_id)?;
     let wanted = wanted_format(request.format)?;
     if sessions.drained.is_cancelled() {
@@ -87,6 +87,7 @@ pub async fn begin(
         .map_err(|_| overloaded("every place for an export is taken, try again later"))?;
     let store = &sessions.store;
     let record = store.import(owner, &id).await.map_err(ending::failure_of)?;
+    let record = record.filter(|record| is_of_tenant(record, &tenant));
     let record = record.ok_or_else(|| unknown_import(&id))?;
     if !record.state.is_terminal() {
         return Err(

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::decode::{Compression, CsvOptions, FileOptions, HeaderRow};
 use crate::grpc::rows::value_frame;
-use crate::grpc::status::{invalid, unimplemented};
+use crate::grpc::status::invalid;
 use crate::mapping::{
     ColumnRule, ColumnSource, DateOrder, DecimalSeparator, EmptyAction, RowContext, UnmappedSource,
 };
@@ -42,9 +42,13 @@ pub const FEATURES: &[&str] = &[
     "import.disconnect_policy.continue_after_finish",
     "import.settings",
     "import.validate_only",
+    "import.tenant",
+    "import.reject_retention",
+    "import.duplicate_file.refuse",
     "import_rows",
     "watch_import",
     "export_rejected_rows",
+    "delete_import",
     "file.compression",
     "file.csv",
 ];
@@ -55,13 +59,13 @@ const ACK_DELAY_MAX: Duration = Duration::from_mins(1);
 const SAMPLES_DEFAULT: usize = 20;
 const SAMPLES_MAX: usize = 1000;
 const LABELS_MAX: usize = 64;
+const TENANT_BYTES_MAX: usize = 128;
 const NULL_TOKENS_MAX: usize = 16;
 const FILE_NAME_BYTES_MAX: usize = 4096;
 const COLUMNS_MAX: usize = 16_384;
 
 /// Checks a whole header.
 pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
-    refuse_what_is_not_built(&header)?;
     refuse_unknown_features(&header.required_features)?;
     let source = match header.source {
         Some(proto::import_header::Source::File(file)) => {
@@ -120,6 +124,9 @@ pub fn import_spec(header: proto::ImportHeader) -> Result<ImportSpec, Failure> {
         validate_only: header.validate_only,
         disconnect: policies::disconnect(header.disconnect_policy, header.processing_timeout)?,
         settings: policies::settings("header.settings", header.settings)?,
+        tenant: tenant("header.tenant", header.tenant)?,
+        reject_retention: duration("header.reject_retention", header.reject_retention)?,
+        duplicate_file: policies::duplicate_file(header.duplicate_file)?,
     })
 }
 
@@ -139,23 +146,6 @@ pub fn import_id(path: &str, id: &str) -> Result<String, Failure> {
         return Ok(id.to_owned());
     }
     Err(invalid(path, "not of the form [a-z0-9][a-z0-9-]{0,62}"))
-}
-
-fn refuse_what_is_not_built(header: &proto::ImportHeader) -> Result<(), Failure> {
-    use proto::DuplicateFilePolicy;
-    let duplicate = number::<DuplicateFilePolicy>("header.duplicate_file", header.duplicate_file)?;
-    let asked = [
-        (
-            "header.duplicate_file",
-            duplicate == DuplicateFilePolicy::Refuse,
-        ),
-        ("header.reject_retention", header.reject_retention.is_some()),
-        ("header.tenant", !header.tenant.is_empty()),
-    ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
-        Some((path, _)) => Err(unimplemented(path)),
-        None => Ok(()),
-    }
 }
 
 fn refuse_unknown_features(required: &[String]) -> Result<(), Failure> {
@@ -410,6 +400,20 @@ pub fn labels(
         }
     }
     Ok(labels)
+}
+
+/// A tenant as it may be named; empty: none.
+pub fn tenant(path: &str, tenant: String) -> Result<String, Failure> {
+    if tenant.len() > TENANT_BYTES_MAX {
+        return Err(invalid(
+            path,
+            format!("longer than {TENANT_BYTES_MAX} bytes"),
+        ));
+    }
+    if tenant.chars().any(char::is_control) {
+        return Err(invalid(path, "holds a control character"));
+    }
+    Ok(tenant)
 }
 
 /// A duration that is not negative.

@@ -16,8 +16,8 @@ use tracing::Instrument;
 
 use crate::access::Caller;
 use crate::grpc::header::policies::{self, ConflictFields};
-use crate::grpc::header::{column_names, column_rules, labels, number};
-use crate::grpc::service::imports::{named_import, refuse_tenant};
+use crate::grpc::header::{column_names, column_rules, labels, number, tenant};
+use crate::grpc::service::imports::named_import;
 use crate::grpc::service::rejects::{self, PAGE_BYTES_MAX};
 use crate::grpc::status::invalid;
 use crate::grpc::{convert, rows};
@@ -27,7 +27,7 @@ use crate::progress::{self, Event, Events, ResultEvent};
 use crate::proto;
 use crate::session::inbound::{Inbound, Totals};
 use crate::session::spec::{
-    CommitMode, Disconnect, ImportSpec, RejectPolicy, RowsSpec, SourceSpec,
+    CommitMode, Disconnect, DuplicateFile, ImportSpec, RejectPolicy, RowsSpec, SourceSpec,
 };
 use crate::session::{self, Call, Message, Sessions, ending};
 use crate::shutdown::Tasks;
@@ -85,7 +85,9 @@ pub async fn import_rows(
     if n_rejected > rejected_rows.len() as u64 {
         let store = &*sessions.store;
         match rejects::page(store, caller.owner(), &import_id, None, None, u32::MAX).await {
-            Ok(page) if page.rows.len() >= rejected_rows.len() => rejected_rows = page.rows,
+            Ok(page) if page.rows.len() >= rejected_rows.len() => {
+                rejected_rows = with_values(page.rows, rejected_rows);
+            }
             Ok(_) => {}
             // The result is what counts; the list of rejected rows can be asked for again.
             Err(failure) => tracing::warn!(
@@ -100,6 +102,19 @@ pub async fn import_rows(
         replayed: ended.replayed,
         rejected_rows,
     })
+}
+
+/// The ledger's rows, with those of the session in their place: the ledger may keep no values.
+fn with_values(
+    mut stored: Vec<proto::RejectedRow>,
+    told: Vec<proto::RejectedRow>,
+) -> Vec<proto::RejectedRow> {
+    for row in told {
+        if let Ok(at) = stored.binary_search_by_key(&row.offset, |row| row.offset) {
+            stored[at] = row;
+        }
+    }
+    stored
 }
 
 /// What a session's events come to.
@@ -138,7 +153,6 @@ async fn read(mut events: Events) -> Ended {
 fn import_spec(
     request: proto::ImportRowsRequest,
 ) -> Result<(ImportSpec, proto::RowBatch), Failure> {
-    refuse_tenant(&request.tenant)?;
     let import_id = named_import(&request.import_id)?;
     if request.table.is_empty() {
         return Err(invalid("table", "empty"));
@@ -180,6 +194,9 @@ fn import_spec(
         validate_only: request.validate_only,
         disconnect: Disconnect::Suspend,
         settings: policies::settings("settings", request.settings)?,
+        tenant: tenant("tenant", request.tenant)?,
+        reject_retention: None,
+        duplicate_file: DuplicateFile::Allow,
     };
     let batch = proto::RowBatch {
         // An import that goes on has decided some of them: they are told apart by their ordinals.

@@ -12,7 +12,6 @@ use tracing::Instrument;
 use crate::access::Caller;
 use crate::grpc::deadline::{deadline, within};
 use crate::grpc::messages::Messages;
-use crate::grpc::service::imports::refuse_tenant;
 use crate::grpc::status::{status, unimplemented};
 use crate::grpc::{convert, export, import_rows, watch};
 use crate::model::import::Failure;
@@ -117,8 +116,7 @@ impl ImportService for Rowlift {
         let owner = Self::owner(&request);
         let (metadata, _, request) = request.into_parts();
         within(&metadata, async {
-            refuse_tenant(&request.tenant)?;
-            let job = self.job(&owner, &request.import_id).await?;
+            let job = self.job(&owner, request).await?;
             Ok(proto::GetImportResponse { job: Some(job) })
         })
         .await
@@ -233,11 +231,14 @@ impl ImportService for Rowlift {
         Ok(Response::new(Box::pin(responses)))
     }
 
+    /// NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE).
     async fn delete_import(
         &self,
-        _request: Request<proto::DeleteImportRequest>,
+        request: Request<proto::DeleteImportRequest>,
     ) -> Result<Response<proto::DeleteImportResponse>, Status> {
-        Err(not_built("DeleteImport"))
+        let owner = Self::owner(&request);
+        let (metadata, _, request) = request.into_parts();
+        within(&metadata, self.delete(&owner, request)).await
     }
 
     /// Before the head: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (WRONG_STATE),

@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::header::duration;
-use crate::grpc::service::imports::{named_import, refuse_tenant, unknown_import};
+use crate::grpc::header::{duration, tenant};
+use crate::grpc::service::imports::{is_of_tenant, named_import, unknown_import};
 use crate::model::import::{Failure, ImportRecord, Reason};
 use crate::proto;
 use crate::session::admission::overloaded;
@@ -39,7 +39,7 @@ pub async fn begin(
     deadline: Option<std::time::Instant>,
     request: &proto::WatchImportRequest,
 ) -> Result<impl Stream<Item = Result<ImportRecord, Failure>> + Send + use<>, Failure> {
-    refuse_tenant(&request.tenant)?;
+    let tenant = tenant("tenant", request.tenant.clone())?;
     let id = named_import(&request.import_id)?;
     let interval = duration("min_interval", request.min_interval)?.unwrap_or_default();
     if sessions.drained.is_cancelled() {
@@ -52,7 +52,11 @@ pub async fn begin(
     let asked = id.clone();
     let ask = move || {
         let (store, owner, id) = (Arc::clone(&store), owner.clone(), asked.clone());
-        async move { store.import(&owner, &id).await }
+        let tenant = tenant.clone();
+        async move {
+            let record = store.import(&owner, &id).await?;
+            Ok(record.filter(|record| is_of_tenant(record, &tenant)))
+        }
     };
     let mut watch = Watch {
         ask,

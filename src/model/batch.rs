@@ -1,5 +1,6 @@
 //! Rows that commit together, what a commit reports, and the budget of rejected rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,7 +63,7 @@ pub struct Receipt {
     pub retries: u32,
 }
 
-/// How many rows of an import may be rejected, shared by its writers.
+/// How many rows of an import may be rejected and what is kept of them, shared by its writers.
 ///
 /// A writer reserves before COMMIT and gives back if the transaction did not commit, so that k
 /// rejected rows pass and k + 1 fail with any number of writers.
@@ -71,6 +72,8 @@ pub struct RejectBudget {
     limit: Option<u64>,
     /// A batch that passes the limit has all its rejected rows stored.
     tells_all: bool,
+    /// Rejected rows are stored without their values.
+    forgets_values: bool,
     state: Mutex<BudgetState>,
 }
 
@@ -149,6 +152,7 @@ impl RejectBudget {
         RejectBudget {
             limit,
             tells_all: false,
+            forgets_values: false,
             state: Mutex::new(state),
         }
     }
@@ -159,6 +163,24 @@ impl RejectBudget {
         RejectBudget {
             tells_all: true,
             ..self
+        }
+    }
+
+    /// The same, with rejected rows stored without their values.
+    #[must_use]
+    pub fn forgetting_values(self) -> RejectBudget {
+        RejectBudget {
+            forgets_values: true,
+            ..self
+        }
+    }
+
+    /// Rejected rows as they are to be stored.
+    pub fn kept<'r>(&self, rejected: &'r [RejectedRow]) -> Cow<'r, [RejectedRow]> {
+        if self.forgets_values {
+            rejected.iter().map(RejectedRow::without_values).collect()
+        } else {
+            Cow::Borrowed(rejected)
         }
     }
 

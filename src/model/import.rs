@@ -1,6 +1,7 @@
 //! An import's life: identity, options, state, result.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,21 @@ pub struct NewImport {
     pub server: String,
     /// Row imports: how the source is laid out. A file's layout is known, and noted, later.
     pub layout: Option<SourceLayout>,
+    /// How long values of rejected rows are kept after the end; `None`: as long as the store keeps
+    /// them by itself. Zero: they are never stored. Over several tries the shortest holds.
+    pub reject_retention: Option<Duration>,
+}
+
+impl NewImport {
+    /// The id is known, though not to the tenant that the request names.
+    pub fn of_another_tenant(&self) -> Failure {
+        let id = &self.import_id;
+        let message = format!(
+            "import {id:?} is not known to tenant {:?}; the id is taken, choose another",
+            self.tenant
+        );
+        Failure::new(Reason::ImportNotFound, message).with("import_id", id)
+    }
 }
 
 /// Why an import, call or batch ended badly: a status without a protocol.
@@ -243,9 +259,10 @@ pub struct ImportRecord {
     pub update_time_ms: i64,
     /// Milliseconds since 1970, once terminal.
     pub end_time_ms: Option<i64>,
-    /// When the id is forgotten, milliseconds since 1970; `None` while it lives.
+    /// When the id is forgotten, milliseconds since 1970; `None` while a session holds it.
     pub expire_time_ms: Option<i64>,
-    /// When rejected values are forgotten.
+    /// When rejected values are forgotten; from then on they are not told, whether or not they are
+    /// wiped yet.
     pub rejects_expire_time_ms: Option<i64>,
 }
 
@@ -283,7 +300,52 @@ impl ImportState {
     }
 }
 
+/// What a failure's message becomes once values are not kept.
+const NOT_KEPT: &str = "the details are not kept any more";
+/// Entries of metadata that hold no text of a caller or of a file.
+const METADATA_KEPT: [&str; 12] = [
+    "bound",
+    "committed_offset",
+    "expected_offset",
+    "id",
+    "import_id",
+    "limit",
+    "max_rejected_row_count",
+    "phase",
+    "sql_state",
+    "state",
+    "table",
+    "value",
+];
+
+impl ImportOutcome {
+    /// What is replayed once values are not kept: everything but the failure's words.
+    #[must_use]
+    pub fn without_values(&self) -> ImportOutcome {
+        ImportOutcome {
+            failure: self.failure.as_ref().map(Failure::without_values),
+            ..self.clone()
+        }
+    }
+}
+
 impl Failure {
+    /// What is kept of a failure once values are not: its reason, and figures. Messages and fields
+    /// quote headers, cells and the words of whoever cancelled.
+    #[must_use]
+    pub fn without_values(&self) -> Failure {
+        let kept = self.metadata.iter();
+        let kept = kept.filter(|(key, _)| METADATA_KEPT.contains(&key.as_str()));
+        Failure {
+            reason: self.reason,
+            message: NOT_KEPT.to_owned(),
+            metadata: kept
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            fields: Vec::new(),
+        }
+    }
+
     /// A failure without metadata or fields.
     pub fn new(reason: Reason, message: impl Into<String>) -> Failure {
         Failure {

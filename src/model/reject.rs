@@ -8,6 +8,9 @@ use crate::model::cell::{Cell, column_letters};
 use crate::model::frame::FrameRow;
 use crate::model::plan::WritePlan;
 
+/// What an error's message becomes once values are not kept.
+const NOT_KEPT: &str = "the value is not kept any more";
+
 /// Why a cell or row is not in the table. Numbers are those of the contract and of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -171,6 +174,21 @@ impl RowErrorCode {
 }
 
 impl RejectedRow {
+    /// What is kept of the row once its values are not: where it stood, and the code, column, cell
+    /// and constraint of each error. Messages quote values, a header may be a row of data by
+    /// mistake; neither stays. This is the one place that says what of a rejected row is a value.
+    #[must_use]
+    pub fn without_values(&self) -> RejectedRow {
+        let errors = self.errors.iter().map(CellError::without_values);
+        RejectedRow {
+            ordinal: self.ordinal,
+            sheet: self.sheet.clone(),
+            row_number: self.row_number,
+            errors: errors.collect(),
+            raw_values: Vec::new(),
+        }
+    }
+
     /// Bytes that the row holds in memory.
     pub fn n_bytes(&self) -> usize {
         let errors = self.errors.iter().map(CellError::n_bytes);
@@ -253,6 +271,21 @@ impl RejectedRow {
 }
 
 impl CellError {
+    /// See [`RejectedRow::without_values`].
+    fn without_values(&self) -> CellError {
+        CellError {
+            code: self.code,
+            column: self.column.clone(),
+            cell: self.cell.clone(),
+            message: NOT_KEPT.to_owned(),
+            value: String::new(),
+            constraint: self.constraint.clone(),
+            sql_state: self.sql_state.clone(),
+            source_name: String::new(),
+            params: BTreeMap::new(),
+        }
+    }
+
     /// Bytes that the error holds in memory.
     fn n_bytes(&self) -> usize {
         let texts = [

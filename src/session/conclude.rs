@@ -105,7 +105,7 @@ async fn stop(live: &mut Live, failure: Option<&Failure>) -> Option<Failure> {
     if let Some(thread) = live.thread.take()
         && let Err(error) = thread.await
     {
-        let _ = ending::internal(&live.held.spec.import_id, &format!("pipeline: {error}"));
+        let _ = ending::lost_task(&live.held.spec.import_id, "the pipeline", &error);
     }
     late
 }
@@ -237,7 +237,7 @@ fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportO
         rejected_by_code: live.tally.rejected_by_code().clone(),
         write_method: live.held.method,
         file_sha256: live.file_sha256(),
-        duplicate_of_import_id: String::new(),
+        duplicate_of_import_id: live.duplicate_of.clone().unwrap_or_default(),
         validate_only: live.held.spec.validate_only,
     }
 }

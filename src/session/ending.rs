@@ -1,5 +1,7 @@
 //! How an import ends, by the reason why it did (api.md, "How an import ends").
 
+use tokio::task::JoinError;
+
 use crate::model::import::{Failure, ImportState, Reason};
 use crate::store::StoreError;
 use crate::writer::unavailable;
@@ -81,6 +83,16 @@ pub fn internal(import_id: &str, context: &str) -> Failure {
         "an internal error; the server's log has it under this id",
     )
     .with("id", id)
+}
+
+/// A task or thread that was lost. What it panicked with may quote a cell and is not told.
+pub fn lost_task(import_id: &str, what: &str, error: &JoinError) -> Failure {
+    let how = if error.is_panic() {
+        "panicked"
+    } else {
+        "was cancelled"
+    };
+    internal(import_id, &format!("{what} {how}"))
 }
 
 /// The call's deadline passed.

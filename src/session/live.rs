@@ -25,7 +25,7 @@ use crate::model::import::{Failure, FileFormat, Phase, Reason};
 use crate::progress::{self, Outbox};
 use crate::session::admission::{Slot, overloaded};
 use crate::session::open::Held;
-use crate::session::pipeline::{Input, Output, other_file};
+use crate::session::pipeline::{Input, Output};
 use crate::session::registry::Registration;
 use crate::session::spec::{Disconnect, SourceSpec};
 use crate::session::tally::Tally;
@@ -35,6 +35,7 @@ use crate::writer::WriteContext;
 use crate::writer::deadline::Deadline;
 use crate::writer::whole::WholeReceipt;
 
+mod file;
 mod handle;
 mod report;
 mod signals;
@@ -130,6 +131,8 @@ pub(super) struct Live {
     effective: Vec<EffectiveColumn>,
     told_draining: bool,
     file_sha256: Option<[u8; 32]>,
+    /// An earlier import of the same file into the same table.
+    pub(super) duplicate_of: Option<String>,
     /// Writes were cut short: the ledger may know more than was told here.
     pub(super) writes_cut: bool,
     /// The span of what comes before the writes: admission, then receiving.
@@ -181,9 +184,7 @@ impl Live {
     where
         S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
     {
-        if self.is_other_file() {
-            return Err(other_file());
-        }
+        self.check_announced().await?;
         let admit = std::mem::replace(&mut self.stage, Span::none());
         self.take_slot().instrument(admit).await?;
         self.stage = info_span!("import.receive", rows = field::Empty, bytes = field::Empty);
@@ -410,17 +411,6 @@ impl Live {
     pub(super) fn close_input(&mut self) {
         self.input = None;
         self.pending = None;
-    }
-
-    /// The header names another hash than an earlier session noted.
-    fn is_other_file(&self) -> bool {
-        let SourceSpec::File(file) = &self.held.spec.source else {
-            return false;
-        };
-        match (file.sha256, self.held.open.file_sha256) {
-            (Some(announced), Some(noted)) => announced != noted,
-            _ => false,
-        }
     }
 
     /// What is imported, for metrics.

@@ -167,6 +167,7 @@ async fn open_import(
         .with("table", &spec.table)
     })?;
     check_settings(sessions, &spec)?;
+    check_retention(&sessions.config, &spec)?;
     // Errors of the header leave no import: the mapping of rows is checked before it is opened.
     rows_mapping(&spec, &table, 0)?;
     let method = store.write_method(spec.write_method, &table);
@@ -174,7 +175,7 @@ async fn open_import(
     let new = NewImport {
         owner: call.caller.owner().to_owned(),
         import_id: spec.import_id.clone(),
-        tenant: String::new(),
+        tenant: spec.tenant.clone(),
         fingerprint: spec.fingerprint(&table_name),
         table: table_name,
         file_name: spec.file_name().to_owned(),
@@ -183,6 +184,7 @@ async fn open_import(
         write_method: method,
         server: sessions.config.server.clone(),
         layout: rows_layout(&spec),
+        reject_retention: spec.reject_retention,
     };
     let open = match store
         .open_import(&new, spec.mode)
@@ -241,6 +243,21 @@ fn check_settings(sessions: &Sessions, spec: &ImportSpec) -> Result<(), Failure>
             "not in settings_allowed of the server's configuration",
         )),
     }
+}
+
+/// Values of an import cannot outlive it.
+fn check_retention(config: &SessionConfig, spec: &ImportSpec) -> Result<(), Failure> {
+    let max = config.id_retention;
+    if spec.reject_retention.is_none_or(|wanted| wanted <= max) {
+        return Ok(());
+    }
+    let seconds = max.as_secs();
+    let message =
+        format!("this server forgets an import, and its values, {seconds} s after its end");
+    Err(Failure::new(Reason::InvalidOption, message).with_field(
+        "header.reject_retention",
+        format!("longer than {seconds} s"),
+    ))
 }
 
 /// A replay is of the same file: where the header names its hash, it is compared at once.

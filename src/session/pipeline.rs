@@ -82,7 +82,7 @@ pub struct InputRows {
 pub enum Output {
     /// Whole: what follows belongs to this attempt.
     Attempt(u64),
-    /// A workbook has been received; precedes its first batch.
+    /// A file that is not decoded as it arrives has been received; precedes its first batch.
     Received {
         /// SHA-256 of the file as sent.
         sha256: [u8; 32],
@@ -189,7 +189,9 @@ impl Pipeline {
         let whole = self.whole;
         let mut run = Run::new(self, output);
         let result = match (&spec.source, whole) {
-            (SourceSpec::File(file), false) if run.knows_file() => run.known_file(file, input),
+            (SourceSpec::File(file), false) if run.holds_file(file) => {
+                run.held_back_file(file, input)
+            }
             (SourceSpec::File(file), false) => run.file(file, input),
             (SourceSpec::File(file), true) => run.whole_file(file, input),
             (SourceSpec::Rows(_), false) => run.rows(input),

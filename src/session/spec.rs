@@ -55,6 +55,22 @@ pub struct ImportSpec {
     pub disconnect: Disconnect,
     /// Set for each transaction.
     pub settings: BTreeMap<String, String>,
+    /// Whose data it is; empty: no tenant, or the one that an earlier try named.
+    pub tenant: String,
+    /// How long values of rejected rows are kept after the end; `None`: the server's time.
+    pub reject_retention: Option<Duration>,
+    /// What to do with a file that is in the table already.
+    pub duplicate_file: DuplicateFile,
+}
+
+/// What to do with a file that an import has put into the same table before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateFile {
+    /// Import it, and name the earlier import.
+    #[default]
+    Allow,
+    /// Fail before a row is written.
+    Refuse,
 }
 
 /// Which rows commit together.

@@ -28,13 +28,14 @@ use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
-    AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
-    RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store, StoreError, WholeRange,
-    WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, ImportFilter, LiveCounters,
+    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, Retention, SameFile,
+    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 use connection::{Limits, Transaction};
 use ledger::Ledger;
+use ledger::forget::Deleting;
 
 mod arguments;
 mod atomic;
@@ -54,6 +55,9 @@ mod text;
 mod types;
 mod upsert;
 mod write;
+
+/// Under which the database's notices are logged, which are the words of triggers: not to be shown.
+pub const NOTICE_TARGET: &str = "sqlx::postgres::notice";
 
 /// Connections for everything but batches.
 const CONTROL_CONNECTIONS: u32 = 2;
@@ -88,6 +92,8 @@ pub struct PgConfig {
     pub server: String,
     /// A transaction-pooling proxy stands between: no start-up options are sent.
     pub pooled: bool,
+    /// How long imports and values are remembered.
+    pub retention: Retention,
 }
 
 /// PostgreSQL.
@@ -168,6 +174,7 @@ impl PgStore {
             limits: self.limits().await?,
             lease: self.config.lease,
             server: &self.config.server,
+            retention: self.config.retention,
         })
     }
 
@@ -333,6 +340,11 @@ impl Store for PgStore {
         self.within(note).await
     }
 
+    async fn earlier_import(&self, file: SameFile<'_>) -> Result<Option<String>, StoreError> {
+        let look = async { ledger::note::earlier_import(self.ledger().await?, file).await };
+        self.within(look).await
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         let compact = async { ledger::note::compact(self.ledger().await?, key, watermark).await };
         self.within(compact).await
@@ -403,6 +415,33 @@ impl Store for PgStore {
     ) -> Result<Vec<RejectedRow>, StoreError> {
         let read = async { ledger::rejects::piece(self.ledger().await?, import, query).await };
         self.within(read).await
+    }
+
+    async fn delete_import(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<ImportRecord>, StoreError> {
+        let begin = async { ledger::forget::begin_delete(self.ledger().await?, owner, id).await };
+        let import = match self.within(begin).await? {
+            Deleting::Begun(import) => import,
+            Deleting::Open(record) => return Ok(Some(*record)),
+            Deleting::Unknown => return Ok(None),
+        };
+        loop {
+            let step = async {
+                let ledger = self.ledger().await?;
+                ledger::forget::go_on_deleting(ledger, import, FORGOTTEN_ROWS).await
+            };
+            if !self.within(step).await? {
+                return self.import(owner, id).await;
+            }
+        }
+    }
+
+    async fn forget(&self, n_rows_max: u32) -> Result<Forgotten, StoreError> {
+        let step = async { ledger::forget::forget(self.ledger().await?, n_rows_max).await };
+        self.within(step).await
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

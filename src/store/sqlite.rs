@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use self::connection::{Bound, Connections};
+use self::ledger::forget::Deleting;
 use crate::metrics::Metrics;
 use crate::metrics::observed::PoolState;
 use crate::model::batch::Receipt;
@@ -21,9 +22,9 @@ use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
 use crate::store::{
-    AtomicRequest, AtomicWrite, Committed, ImportFilter, LiveCounters, OpenMode, Opened, Pulse,
-    RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store, StoreError, WholeRange,
-    WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, ImportFilter, LiveCounters,
+    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, Retention, SameFile,
+    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 mod atomic;
@@ -53,6 +54,8 @@ pub struct SqliteConfig {
     pub lease: Duration,
     /// Bounds what no deadline bounds.
     pub control_timeout: Duration,
+    /// How long imports and values are remembered.
+    pub retention: Retention,
 }
 
 /// The store.
@@ -63,6 +66,7 @@ pub struct SqliteStore {
     server: String,
     lease: Duration,
     control_timeout: Duration,
+    retention: Retention,
     tables: Mutex<Option<CachedTables>>,
 }
 
@@ -107,6 +111,7 @@ impl SqliteStore {
             server: config.server,
             lease: config.lease,
             control_timeout: config.control_timeout,
+            retention: config.retention,
             tables: Mutex::new(None),
         };
         if !store.connections.read_only {
@@ -179,7 +184,11 @@ impl Store for SqliteStore {
 
     async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError> {
         on_writer!(self, |connection| ledger::open::open(
-            connection, new, mode, self.lease
+            connection,
+            new,
+            mode,
+            self.lease,
+            self.retention
         ))
     }
 
@@ -189,7 +198,12 @@ impl Store for SqliteStore {
     }
 
     async fn end_import(&self, key: SessionKey, outcome: &ImportOutcome) -> Result<(), StoreError> {
-        on_writer!(self, |connection| ledger::end(connection, key, outcome))
+        on_writer!(self, |connection| ledger::end(
+            connection,
+            key,
+            outcome,
+            self.retention
+        ))
     }
 
     async fn committed(&self, key: SessionKey) -> Result<Committed, StoreError> {
@@ -248,6 +262,10 @@ impl Store for SqliteStore {
         ))
     }
 
+    async fn earlier_import(&self, file: SameFile<'_>) -> Result<Option<String>, StoreError> {
+        on_reader!(self, |connection| ledger::earlier_import(connection, file))
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         on_writer!(self, |connection| ledger::compact(
             connection, key, watermark
@@ -267,10 +285,9 @@ impl Store for SqliteStore {
     }
 
     async fn import(&self, owner: &str, id: &str) -> Result<Option<ImportRecord>, StoreError> {
-        on_reader!(self, |connection| async {
-            let found = ledger::records::one(connection, owner, id).await?;
-            Ok(found.map(|(_, record)| record))
-        })
+        on_reader!(self, |connection| ledger::records::one(
+            connection, owner, id
+        ))
     }
 
     async fn imports(
@@ -294,7 +311,8 @@ impl Store for SqliteStore {
             owner,
             id,
             reason,
-            &self.server
+            &self.server,
+            self.retention
         ))
     }
 
@@ -307,11 +325,18 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Option<RejectedPage>, StoreError> {
         on_reader!(self, |connection| async {
-            let Some((import, _)) = ledger::records::one(connection, owner, id).await? else {
+            let Some(found) = ledger::records::find(connection, owner, id).await? else {
                 return Ok(None);
             };
-            let page = ledger::rejects::page(connection, import, code, after, limit).await?;
-            Ok(Some(page))
+            let page = ledger::rejects::page(connection, found.id, code, after, limit).await?;
+            if !found.values_expired {
+                return Ok(Some(page));
+            }
+            let rows = page.rows.iter().map(RejectedRow::without_values);
+            Ok(Some(RejectedPage {
+                rows: rows.collect(),
+                ..page
+            }))
         })
     }
 
@@ -333,6 +358,55 @@ impl Store for SqliteStore {
         on_reader!(self, |connection| ledger::rejects::piece(
             connection, import, query
         ))
+    }
+
+    async fn delete_import(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<ImportRecord>, StoreError> {
+        let begun = on_writer!(self, |connection| ledger::forget::begin_delete(
+            connection, owner, id
+        ));
+        let import = match begun? {
+            Deleting::Begun(import) => import,
+            Deleting::Open(record) => return Ok(Some(*record)),
+            Deleting::Unknown => return Ok(None),
+        };
+        self.connections.note_wiped();
+        loop {
+            let more = on_writer!(self, |connection| ledger::forget::go_on_deleting(
+                connection,
+                import,
+                FORGOTTEN_ROWS
+            ));
+            if !more? {
+                break;
+            }
+        }
+        self.connections.clean(self.bound()).await?;
+        self.import(owner, id).await
+    }
+
+    async fn forget(&self, n_rows_max: u32) -> Result<Forgotten, StoreError> {
+        let due = on_reader!(self, |connection| ledger::forget::is_due(connection));
+        let done = if due? {
+            let step = on_writer!(self, |connection| ledger::forget::forget(
+                connection,
+                self.retention,
+                n_rows_max
+            ));
+            step?
+        } else {
+            Forgotten::default()
+        };
+        if done != Forgotten::default() {
+            self.connections.note_wiped();
+        }
+        if !done.more {
+            self.connections.clean(self.bound()).await?;
+        }
+        Ok(done)
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

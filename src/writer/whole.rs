@@ -138,7 +138,7 @@ pub async fn write_whole(
             .batch_written(n_rows, begun.elapsed(), error_type);
         match written {
             Ok(receipt) => {
-                whole.take_in(&queued, &receipt).await?;
+                whole.take_in(context, &queued, &receipt).await?;
                 // A session that does not listen any more has dropped the inputs too.
                 let _ = receipts.send(receipt).await;
             }
@@ -147,7 +147,7 @@ pub async fn write_whole(
                 if let Some(receipt) = committed_after_all(context, options).await? {
                     return Ok(receipt);
                 }
-                whole.keep_aside(recorded.clone()).await?;
+                whole.keep_aside(context, &recorded).await?;
                 let receipt = whole.store_failed(context, options, true).await?;
                 return Ok(WholeReceipt {
                     beyond: recorded,
@@ -205,7 +205,12 @@ async fn places<'a>(
 }
 
 impl Whole {
-    async fn take_in(&mut self, queued: &QueuedBatch, receipt: &Receipt) -> Result<(), StoreError> {
+    async fn take_in(
+        &mut self,
+        context: &WriteContext,
+        queued: &QueuedBatch,
+        receipt: &Receipt,
+    ) -> Result<(), StoreError> {
         let batch = &queued.batch;
         self.range.end = receipt.range.end;
         self.range.rows_hash = self.range.rows_hash.wrapping_add(batch.rows_hash);
@@ -215,13 +220,18 @@ impl Whole {
             self.range.position.clone_from(&batch.position);
         }
         self.probe_first |= receipt.rejected.iter().any(RejectedRow::is_from_database);
-        self.keep_aside(receipt.rejected.clone()).await
+        self.keep_aside(context, &receipt.rejected).await
     }
 
-    async fn keep_aside(&mut self, rejected: Vec<RejectedRow>) -> Result<(), StoreError> {
+    async fn keep_aside(
+        &mut self,
+        context: &WriteContext,
+        rejected: &[RejectedRow],
+    ) -> Result<(), StoreError> {
         if rejected.is_empty() {
             return Ok(());
         }
+        let rejected = context.rejects.kept(rejected).into_owned();
         let mut spill = self.spill.take().expect("put back below");
         let (spill, pushed) = blocking(move || {
             let pushed = spill.push(&rejected);

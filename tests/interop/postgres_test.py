@@ -144,11 +144,10 @@ class PostgresTest(unittest.TestCase):
         rows = pb.RowSource(column_names=["name"])
         with refused(self, grpc.StatusCode.NOT_FOUND, "TABLE_NOT_FOUND"):
             run_import(self.stub, pb.ImportHeader(table="pg_class", row_source=rows), [])
-        refuse = pb.DUPLICATE_FILE_POLICY_REFUSE
-        header = pb.ImportHeader(table="businesses", row_source=rows, duplicate_file=refuse)
-        with refused(self, grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED") as details:
+        header = pb.ImportHeader(table="businesses", row_source=rows, tenant="a\nb")
+        with refused(self, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_OPTION") as details:
             run_import(self.stub, header, [])
-        self.assertEqual(details["BadRequest"].field_violations[0].field, "header.duplicate_file")
+        self.assertEqual(details["BadRequest"].field_violations[0].field, "header.tenant")
         unknown = pb.RowSource(column_names=["name", "E-mial"])
         with refused(self, grpc.StatusCode.INVALID_ARGUMENT, "COLUMN_MAPPING"):
             run_import(self.stub, pb.ImportHeader(table="businesses", row_source=unknown), [])

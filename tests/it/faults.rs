@@ -12,9 +12,9 @@ use futures::{Stream, stream};
 use rowlift::client::messages;
 use rowlift::client::messages::finish_rows;
 use rowlift::proto::{ImportHeader, ImportRequest};
-use rowlift::store::Store;
 use rowlift::store::allow::AllowList;
 use rowlift::store::postgres::{PgConfig, PgStore};
+use rowlift::store::{Retention, Store};
 
 use crate::support::businesses::{self, COLUMNS};
 use crate::support::postgres::Database;
@@ -42,6 +42,7 @@ pub(crate) async fn migrate(database: &Database) {
         lease: std::time::Duration::from_secs(15),
         server: "test".to_owned(),
         pooled: false,
+        retention: Retention::default(),
     };
     let store = PgStore::connect(config).await.unwrap();
     store.migrate().await.unwrap();

@@ -1,17 +1,20 @@
 //! The service from outside: what a caller sees, over real loopback gRPC.
 
 mod admin;
+mod duplicates;
 mod endings;
 mod exports;
 mod files;
 mod fixtures;
 mod identity;
+mod forgetting;
 mod import_rows;
 mod postgres;
 mod rows;
 mod resuming;
 mod stops;
 mod telemetry;
+mod tenants;
 mod watch;
 
 /// A table with one of each constraint.

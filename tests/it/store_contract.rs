@@ -4,6 +4,7 @@ mod atomic;
 pub(crate) mod backend;
 mod batches;
 mod catalogue;
+mod forgetting;
 mod ledger;
 mod listing;
 mod meeting;
@@ -129,4 +130,16 @@ contract! {
     notes::undecided_rejects_are_forgotten,
     notes::rejected_rows_are_counted_by_code,
     notes::dry_run_without_a_row_leaves_no_range,
+    forgetting::values_go_before_ids,
+    forgetting::values_are_wiped_in_small_steps,
+    forgetting::deleted_imports_keep_their_counts,
+    forgetting::imports_that_have_not_ended_are_not_deleted,
+    forgetting::expired_ids_are_free,
+    forgetting::held_imports_are_not_forgotten,
+    forgetting::abandoned_imports_are_forgotten_in_time,
+    forgetting::shortest_retention_holds,
+    forgetting::values_that_are_not_wanted_are_never_stored,
+    forgetting::many_may_forget_at_once,
+    forgetting::earlier_imports_are_found_in_their_scope,
+    forgetting::tenant_and_labels_are_set_once,
 }

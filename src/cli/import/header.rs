@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::cli::args::{ImportArgs, Method, OnConflict, OnError, OnMissing, Order, SourceArgs};
 use crate::client::messages;
 use crate::proto::{
-    CommitMode, ConflictAction, CsvOptions, DateOrder, DisconnectPolicy, ErrorPolicy, FileSource,
-    ImportHeader, MissingAction, UnmappedSource, WriteMethod, import_header,
+    CommitMode, ConflictAction, CsvOptions, DateOrder, DisconnectPolicy, DuplicateFilePolicy,
+    ErrorPolicy, FileSource, ImportHeader, MissingAction, UnmappedSource, WriteMethod,
+    import_header,
 };
 
 /// The header that `args` ask for.
@@ -47,6 +48,13 @@ pub(super) fn of(args: &ImportArgs, progress_interval: Duration) -> ImportHeader
         },
         settings: args.set.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
+        tenant: args.tenant.clone().unwrap_or_default(),
+        duplicate_file: if args.refuse_duplicate {
+            DuplicateFilePolicy::Refuse.into()
+        } else {
+            DuplicateFilePolicy::Unspecified.into()
+        },
+        reject_retention: args.reject_retention.and_then(messages::duration),
         ..ImportHeader::default()
     }
 }

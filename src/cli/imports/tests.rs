@@ -15,6 +15,7 @@ fn job() -> ImportJob {
             unprocessed_row_count: 1,
             ..ImportStats::default()
         }),
+        tenant: String::from("acme"),
         labels: [(String::from("team"), String::from("crm"))].into(),
         validate_only: true,
         ..ImportJob::default()
@@ -36,6 +37,7 @@ fn an_import_is_shown_with_counts_that_add_up() {
 a-1 into public.t: RUNNING, dry run
   5 rows = 4 inserted + 1 unprocessed
   file \"x\\u{202e}slx.csv\"
+  tenant \"acme\"
   label team=crm
 "
     );

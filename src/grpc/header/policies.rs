@@ -11,7 +11,7 @@ use crate::mapping::conflict::{ConflictAction, ConflictSpec, KeyChoice};
 use crate::model::import::Failure;
 use crate::model::plan::OnMissing;
 use crate::proto;
-use crate::session::spec::{CommitMode, Disconnect, RejectPolicy};
+use crate::session::spec::{CommitMode, Disconnect, DuplicateFile, RejectPolicy};
 
 /// Columns of a unique key that a header may name.
 const KEY_COLUMNS_MAX: usize = 32;
@@ -128,6 +128,17 @@ pub(super) fn disconnect(
             bound => Ok(Disconnect::Continue(bound)),
         },
     }
+}
+
+/// What to do with a file that is in the table already.
+pub(super) fn duplicate_file(wire: i32) -> Result<DuplicateFile, Failure> {
+    use proto::DuplicateFilePolicy;
+    Ok(
+        match number::<DuplicateFilePolicy>("header.duplicate_file", wire)? {
+            DuplicateFilePolicy::Unspecified | DuplicateFilePolicy::Allow => DuplicateFile::Allow,
+            DuplicateFilePolicy::Refuse => DuplicateFile::Refuse,
+        },
+    )
 }
 
 /// Settings by name; whether the names are allowed, the session knows.

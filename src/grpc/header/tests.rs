@@ -1,7 +1,7 @@
 use super::{import_id, import_spec};
 use crate::model::import::Reason;
 use crate::proto::{self, import_header::Source};
-use crate::session::spec::RejectPolicy;
+use crate::session::spec::{DuplicateFile, RejectPolicy};
 
 fn file_header() -> proto::ImportHeader {
     proto::ImportHeader {
@@ -33,33 +33,43 @@ fn a_plain_header_gets_the_defaults() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
-    let refuse = i32::from(proto::DuplicateFilePolicy::Refuse);
-    for (header, path) in [
-        (
-            proto::ImportHeader {
-                duplicate_file: refuse,
-                ..file_header()
-            },
-            "header.duplicate_file",
-        ),
-        (
-            proto::ImportHeader {
-                reject_retention: Some(prost_types::Duration::default()),
-                ..file_header()
-            },
-            "header.reject_retention",
-        ),
-        (
-            proto::ImportHeader {
-                tenant: "t".to_owned(),
-                ..file_header()
-            },
-            "header.tenant",
-        ),
-    ] {
-        assert_eq!(refusal(header), (Reason::Unimplemented, path.to_owned()));
+fn tenants_have_a_bound_and_no_control_characters() {
+    let header = |tenant: &str| proto::ImportHeader {
+        tenant: tenant.to_owned(),
+        ..file_header()
+    };
+    assert_eq!(
+        import_spec(header("caf\u{e9} 7")).unwrap().tenant,
+        "caf\u{e9} 7"
+    );
+    for bad in ["a\nb", "a\0b", &"x".repeat(129)] {
+        let wanted = (Reason::InvalidOption, "header.tenant".to_owned());
+        assert_eq!(refusal(header(bad)), wanted, "{bad:?}");
     }
+}
+
+#[test]
+fn retention_and_duplicates_are_the_callers_to_choose() {
+    let spec = import_spec(file_header()).unwrap();
+    assert_eq!(spec.reject_retention, None);
+    assert_eq!(spec.duplicate_file, DuplicateFile::Allow);
+    let spec = import_spec(proto::ImportHeader {
+        reject_retention: Some(prost_types::Duration::default()),
+        duplicate_file: proto::DuplicateFilePolicy::Refuse.into(),
+        ..file_header()
+    });
+    let spec = spec.unwrap();
+    assert_eq!(spec.reject_retention, Some(std::time::Duration::ZERO));
+    assert_eq!(spec.duplicate_file, DuplicateFile::Refuse);
+    let negative = proto::ImportHeader {
+        reject_retention: Some(prost_types::Duration {
+            seconds: -1,
+            nanos: 0,
+        }),
+        ..file_header()
+    };
+    let wanted = (Reason::InvalidOption, "header.reject_retention".to_owned());
+    assert_eq!(refusal(negative), wanted);
 }
 
 #[test]

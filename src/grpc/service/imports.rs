@@ -1,24 +1,71 @@
-//! What the ledger knows of imports: one, a page of them, and the request to stop one.
+//! What the ledger knows of imports: one, a page of them, and the requests to stop one or to wipe
+//! what is kept of one.
 //!
 //! In: requests of the contract. Out: jobs as the ledger has them now, whichever server runs them.
 
 use crate::grpc::convert;
-use crate::grpc::header::{import_id, number};
+use crate::grpc::header::{import_id, labels, number, tenant};
 use crate::grpc::paging::{after, page_size, token};
 use crate::grpc::service::Rowlift;
-use crate::grpc::status::{invalid, unimplemented};
-use crate::model::import::{Failure, ImportState, Reason};
+use crate::grpc::status::invalid;
+use crate::model::import::{Failure, ImportRecord, ImportState, Reason};
 use crate::proto;
 use crate::session::ending;
 use crate::store::ImportFilter;
 
 impl Rowlift {
-    pub(super) async fn job(&self, owner: &str, id: &str) -> Result<proto::ImportJob, Failure> {
-        let record = self.sessions.store.import(owner, &named_import(id)?).await;
+    pub(super) async fn job(
+        &self,
+        owner: &str,
+        request: proto::GetImportRequest,
+    ) -> Result<proto::ImportJob, Failure> {
+        let id = named_import(&request.import_id)?;
+        let tenant = tenant("tenant", request.tenant)?;
+        let record = self.sessions.store.import(owner, &id).await;
         let record = record
             .map_err(ending::failure_of)?
-            .ok_or_else(|| unknown_import(id))?;
+            .filter(|record| is_of_tenant(record, &tenant))
+            .ok_or_else(|| unknown_import(&id))?;
         Ok(convert::job(&record))
+    }
+
+    /// Refuses a call that names another tenant than the import's.
+    pub(in crate::grpc) async fn check_tenant(
+        &self,
+        owner: &str,
+        id: &str,
+        named: String,
+    ) -> Result<(), Failure> {
+        let named = tenant("tenant", named)?;
+        if named.is_empty() {
+            return Ok(());
+        }
+        let record = self.sessions.store.import(owner, id).await;
+        match record.map_err(ending::failure_of)? {
+            Some(record) if is_of_tenant(&record, &named) => Ok(()),
+            _ => Err(unknown_import(id)),
+        }
+    }
+
+    pub(super) async fn delete(
+        &self,
+        owner: &str,
+        request: proto::DeleteImportRequest,
+    ) -> Result<proto::DeleteImportResponse, Failure> {
+        let id = named_import(&request.import_id)?;
+        self.check_tenant(owner, &id, request.tenant).await?;
+        let record = self.sessions.store.delete_import(owner, &id).await;
+        let record = record
+            .map_err(ending::failure_of)?
+            .ok_or_else(|| unknown_import(&id))?;
+        if !record.state.is_terminal() {
+            let message = format!("import {id:?} has not ended; cancel it first");
+            return Err(Failure::new(Reason::WrongState, message)
+                .with("state", format!("{:?}", record.state).to_uppercase()));
+        }
+        Ok(proto::DeleteImportResponse {
+            job: Some(convert::job(&record)),
+        })
     }
 
     pub(super) async fn list_imports(
@@ -26,11 +73,11 @@ impl Rowlift {
         owner: &str,
         request: proto::ListImportsRequest,
     ) -> Result<proto::ListImportsResponse, Failure> {
-        refuse_tenant(&request.tenant)?;
+        let tenant = tenant("tenant", request.tenant)?;
         let size = page_size(request.page_size)?;
         let state = number::<proto::State>("state", request.state)?;
         let query = format!(
-            "imports {owner:?} {state:?} {:?} {:?}",
+            "imports {owner:?} {state:?} {:?} {:?} {tenant:?}",
             request.table, request.labels
         );
         let before = after(&request.page_token, &query)?;
@@ -39,8 +86,8 @@ impl Rowlift {
                 .ok()
                 .and_then(ImportState::from_number),
             table: self.table_name(&request.table).await?,
-            labels: request.labels,
-            tenant: String::new(),
+            labels: labels("labels", request.labels)?,
+            tenant,
             before: before.and_then(|id| i64::try_from(id).ok()),
             limit: size + 1,
         };
@@ -86,8 +133,8 @@ impl Rowlift {
         owner: &str,
         request: proto::CancelImportRequest,
     ) -> Result<proto::CancelImportResponse, Failure> {
-        refuse_tenant(&request.tenant)?;
         let id = named_import(&request.import_id)?;
+        self.check_tenant(owner, &id, request.tenant).await?;
         let reason: String = request.reason.chars().take(256).collect();
         // The session first: an ATOMIC import on SQLite holds the only writer while it runs, and
         // the ledger's answer waits for that.
@@ -127,11 +174,7 @@ pub(in crate::grpc) fn unknown_import(id: &str) -> Failure {
     .with("import_id", id)
 }
 
-/// No import has a tenant yet, so none matches.
-pub(in crate::grpc) fn refuse_tenant(tenant: &str) -> Result<(), Failure> {
-    if tenant.is_empty() {
-        Ok(())
-    } else {
-        Err(unimplemented("tenant"))
-    }
+/// Whether a call that names `tenant` may see the import; one that names none sees all.
+pub(in crate::grpc) fn is_of_tenant(record: &ImportRecord, tenant: &str) -> bool {
+    tenant.is_empty() || record.tenant == tenant
 }

@@ -8,7 +8,7 @@ use crate::grpc::convert;
 use crate::grpc::header::number;
 use crate::grpc::paging::{after, page_size, token};
 use crate::grpc::service::Rowlift;
-use crate::grpc::service::imports::{named_import, refuse_tenant, unknown_import};
+use crate::grpc::service::imports::{named_import, unknown_import};
 use crate::model::import::Failure;
 use crate::model::reject::RowErrorCode;
 use crate::proto;
@@ -80,8 +80,8 @@ impl Rowlift {
         owner: &str,
         request: proto::ListRejectedRowsRequest,
     ) -> Result<proto::ListRejectedRowsResponse, Failure> {
-        refuse_tenant(&request.tenant)?;
         let id = named_import(&request.import_id)?;
+        self.check_tenant(owner, &id, request.tenant).await?;
         let size = page_size(request.page_size)?;
         let code = number::<proto::RowErrorCode>("code", request.code)?;
         let query = format!("rejects {owner:?} {id:?} {code:?}");

@@ -1,6 +1,5 @@
 //! What a running import does with a message, an output of its pipeline, and a receipt.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,11 +17,8 @@ use crate::session::live::{COMPACT_BATCHES, CSV_FLUSH, Live, Written};
 use crate::session::pipeline::{Input, InputRows, MappedSource, Output};
 use crate::session::spec::{Disconnect, RejectPolicy};
 use crate::session::{Message, ending};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::writer::{self, QueuedBatch, WriteContext};
-
-/// Attempts at noting a file or its layout, after the first.
-const NOTE_RETRIES_MAX: u32 = 10;
 
 impl Live {
     /// A message of the caller, or the end of its stream.
@@ -157,7 +153,7 @@ impl Live {
                 }
             }
             Some(Output::Mapped(_) | Output::Batch(_) | Output::End { .. }) if is_given_up => {}
-            Some(Output::Received { sha256 }) => self.note_file(sha256).await?,
+            Some(Output::Received { sha256 }) => self.on_received(sha256).await?,
             Some(Output::Mapped(mapped)) => self.on_mapped(*mapped).await?,
             Some(Output::Decoding(killer)) => self.killer = Some(killer),
             Some(Output::Batch(queued)) => self.on_batch(queued),
@@ -170,6 +166,9 @@ impl Live {
                 self.ended = true;
                 self.phase = Phase::Committing;
                 self.complete_whole();
+                if let (Some(sha256), true) = (sha256, self.is_file()) {
+                    self.look_for_duplicate(sha256).await?;
+                }
             }
             Some(Output::Failed(failure)) => return Err(failure),
             None => {
@@ -213,6 +212,11 @@ impl Live {
             RejectPolicy::AbortTellingAll => rejects.telling_all(),
             _ => rejects,
         };
+        let rejects = if self.held.open.keeps_values {
+            rejects
+        } else {
+            rejects.forgetting_values()
+        };
         self.context = Some(Arc::new(WriteContext {
             store: Arc::clone(&self.sessions.store),
             key: self.registration.key(),
@@ -228,40 +232,11 @@ impl Live {
         Ok(())
     }
 
-    /// A workbook is complete: the ledger remembers which, before a row of it is written.
-    async fn note_file(&mut self, sha256: [u8; 32]) -> Result<(), Failure> {
-        if self.held.open.file_sha256.is_some() {
-            return Ok(());
-        }
-        let (store, key) = (Arc::clone(&self.sessions.store), self.registration.key());
-        self.noted(|| store.note_file(key, sha256)).await?;
-        self.held.open.file_sha256 = Some(sha256);
-        Ok(())
-    }
-
     /// A file's header is read: the ledger remembers it, before a row of it is written.
     async fn note_layout(&mut self, layout: &SourceLayout) -> Result<(), Failure> {
-        let (store, key) = (Arc::clone(&self.sessions.store), self.registration.key());
-        self.noted(|| store.note_layout(key, layout)).await
-    }
-
-    /// Leaves something in the ledger, in spite of transient errors.
-    async fn noted<F>(&mut self, mut note: impl FnMut() -> F + Send) -> Result<(), Failure>
-    where
-        F: Future<Output = Result<(), StoreError>> + Send,
-    {
-        let mut n_failed = 0;
-        loop {
-            match self.guarded(note()).await? {
-                Ok(()) => return Ok(()),
-                Err(StoreError::Transient { .. }) if n_failed < NOTE_RETRIES_MAX => {
-                    let pause = writer::pause_after(n_failed);
-                    n_failed += 1;
-                    self.guarded(tokio::time::sleep(pause)).await?;
-                }
-                Err(error) => return Err(ending::failure_of(error)),
-            }
-        }
+        let key = self.registration.key();
+        let note = |store: Arc<dyn Store>| async move { store.note_layout(key, layout).await };
+        self.asked(note).await
     }
 
     fn on_batch(&mut self, queued: Box<QueuedBatch>) {
@@ -292,8 +267,8 @@ impl Live {
             // A task that is not needed any more.
             Err(error) if error.is_cancelled() => return Ok(()),
             Err(error) => {
-                let context = format!("writer: {error}");
-                return Err(ending::internal(&self.held.spec.import_id, &context));
+                let id = &self.held.spec.import_id;
+                return Err(ending::lost_task(id, "a writer", &error));
             }
             Ok(written) => written,
         };

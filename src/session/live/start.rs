@@ -91,6 +91,7 @@ impl Live {
             effective: Vec::new(),
             told_draining: false,
             file_sha256: None,
+            duplicate_of: None,
             writes_cut: false,
             stage: admit,
             held,

@@ -1,4 +1,5 @@
-//! Where the input of an ATOMIC import or a dry run waits until `finish` is verified.
+//! Where the input of an ATOMIC import or a dry run, or a file that may be a duplicate, waits until
+//! `finish` is verified.
 //!
 //! In: chunks of a file or frames of rows, as they arrive. Out: the same, from the beginning, as
 //! often as the transaction has to be tried. An unnamed file, so that nothing is left behind

@@ -27,7 +27,7 @@ use crate::model::plan::WritePlan;
 use crate::model::reject::SourceKind;
 use crate::session::inbound::Totals;
 use crate::session::intake::{Intake, Receiving};
-use crate::session::spec::FileSpec;
+use crate::session::spec::{DuplicateFile, FileSpec};
 use crate::writer::QueuedBatch;
 
 use super::checks::{check_crc, check_file, check_rows, other_file};
@@ -80,9 +80,11 @@ impl Run {
         }
     }
 
-    /// Whether an earlier session noted the hash of the file.
-    pub(super) fn knows_file(&self) -> bool {
-        self.pipeline.decided.file_sha256.is_some()
+    /// Whether none of the file may be written before all of it is there: an earlier session noted
+    /// its hash, or it is to be refused if it is a duplicate, and its hash is not announced.
+    pub(super) fn holds_file(&self, file: &FileSpec) -> bool {
+        let refuses = self.pipeline.spec.duplicate_file == DuplicateFile::Refuse;
+        self.pipeline.decided.file_sha256.is_some() || (refuses && file.sha256.is_none())
     }
 
     /// The last output.
@@ -196,8 +198,8 @@ impl Run {
         self.attempts(input, |run| run.decode_held(file, &mut held, totals))
     }
 
-    /// A CSV whose hash an earlier session noted: none of it is written unless it is that one.
-    pub(super) fn known_file(
+    /// A file of which none is written unless it may be, see [`Run::holds_file`].
+    pub(super) fn held_back_file(
         &mut self,
         file: &FileSpec,
         mut input: Receiver<Input>,
@@ -237,6 +239,10 @@ impl Run {
         })?;
         let received = receiving.received();
         check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
+        // What follows waits until the session has looked at this.
+        self.send(Output::Received {
+            sha256: received.sha256,
+        })?;
         Ok((hold.finish()?, totals))
     }
 

@@ -56,6 +56,8 @@ fn a_resumed_tally_goes_on_from_its_watermark_and_over_what_was_committed_above_
         committed_position: None,
         create_time_ms: 0,
         file_sha256: None,
+        tenant: String::new(),
+        keeps_values: true,
     });
     assert_eq!((tally.watermark(), tally.position()), (5, None));
     tally.committed(&receipt(5..9), None);

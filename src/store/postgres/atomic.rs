@@ -163,7 +163,7 @@ impl PgAtomicWrite<'_> {
         let end = format!("RELEASE SAVEPOINT rowlift_rows{}", self.defer_again);
         simple(&mut transaction, &end).await?;
         if !self.request.validate_only {
-            checkpoint::insert_rejects(&mut transaction, key.import, &rejected)
+            checkpoint::insert_rejects(&mut transaction, key.import, &rejects.kept(&rejected))
                 .await
                 .map_err(error::of_ledger)?;
         }

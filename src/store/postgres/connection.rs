@@ -19,6 +19,9 @@ use sqlx::{Executor, Postgres};
 /// How long a transaction may wait for its client, which sends one statement after the other.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// Notices are the words of triggers, which may quote rows: none is sent.
+const QUIET: &str = "SET LOCAL client_min_messages = error; ";
+
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -52,7 +55,7 @@ impl Limits {
         };
         format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; {statement}; \
-             SET LOCAL idle_in_transaction_session_timeout = {idle_ms}; {check}"
+             SET LOCAL idle_in_transaction_session_timeout = {idle_ms}; {QUIET}{check}"
         )
     }
 }

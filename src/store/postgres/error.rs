@@ -298,8 +298,34 @@ fn fatal_state(state: &str, message: &str) -> StoreError {
             ),
             _ => StoreError::Transient {
                 sql_state: state.to_owned(),
-                message: shown(message),
+                message: condition(state).to_owned(),
             },
+        },
+    }
+}
+
+/// What a state means, for the log. The database's own words are not logged: a trigger may raise
+/// any state with a row's values in its message.
+fn condition(sql_state: &str) -> &'static str {
+    match sql_state {
+        "25006" => "the database takes no writes",
+        "25P03" => "a transaction was idle for too long",
+        "40001" => "the transaction could not be serialized",
+        "40P01" => "a deadlock",
+        "53200" => "the database is out of memory",
+        "53300" => "the database has no connection free",
+        "55P03" => "a lock was not available",
+        "57014" => "the statement took too long, or was cancelled",
+        "57P01" => "the connection was ended by an administrator",
+        "57P02" => "the database crashed",
+        "57P03" => "the database takes no connections now",
+        _ => match sql_state.get(..2) {
+            Some("08") => "the connection was lost",
+            Some("28") => "the database does not let the service in",
+            Some("53") => "the database lacks resources",
+            Some("58") => "a fault of the database's system",
+            Some("XX") => "a fault inside the database",
+            _ => "the database did not do it; its own log may say why",
         },
     }
 }

@@ -5,8 +5,9 @@
 //! only, what changes meanwhile is in `sessions`. Times are the database's.
 //!
 //! [`open`] begins, takes over or replays; [`record`] reads; [`note`] is what a session leaves
-//! behind its batches; here are the rest.
+//! behind its batches; [`forget`] is what goes in time; here are the rest.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgPool};
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
-use crate::model::reject::RowErrorCode;
-use crate::store::{Committed, LiveCounters, Pulse, RejectedPage, SessionKey, StoreError};
+use crate::model::reject::{RejectedRow, RowErrorCode};
+use crate::store::{
+    Committed, LiveCounters, Pulse, RejectedPage, Retention, SessionKey, StoreError,
+};
 
 use super::arguments::{self, bigint, number};
 use super::checkpoint;
@@ -23,16 +26,11 @@ use super::connection::{Limits, Transaction};
 use super::error;
 
 pub(super) mod fold;
+pub(super) mod forget;
 pub(super) mod note;
 pub(super) mod open;
 pub(super) mod record;
 pub(super) mod rejects;
-
-/// How long a result can be replayed after the import has ended.
-const IMPORT_DAYS: u32 = 90;
-
-/// How long rejected values are kept after the import has ended.
-const REJECTS_DAYS: u32 = 7;
 
 /// Attempts at taking an import over while others do the same.
 const TAKEOVERS_MAX: usize = 3;
@@ -48,12 +46,24 @@ pub(super) struct Ledger<'a> {
     pub(super) lease: Duration,
     /// Name of this server.
     pub(super) server: &'a str,
+    /// How long imports and values are remembered.
+    pub(super) retention: Retention,
 }
 
 impl Ledger<'_> {
     async fn begin(self) -> Result<Transaction, sqlx::Error> {
         let (transaction, _) = Transaction::begin(self.pool, &self.limits.begin()).await?;
         Ok(transaction)
+    }
+
+    /// How long values are kept after the end of an import that asks for `stored`.
+    fn reject_retention_ms(self, stored: Option<i64>) -> i64 {
+        stored.unwrap_or_else(|| forget::milliseconds(self.retention.rejects))
+    }
+
+    /// Whether rejected rows of such an import are stored with their values.
+    fn keeps_values(self, stored: Option<i64>) -> bool {
+        self.reject_retention_ms(stored) > 0
     }
 
     /// The end of a lease that begins now, as SQL.
@@ -85,16 +95,19 @@ async fn end(
     outcome: &ImportOutcome,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = ledger.begin().await?;
-    let sql = "SELECT FROM rowlift.imports i WHERE i.id = $1 AND i.epoch = $2 AND NOT EXISTS \
-        (SELECT FROM rowlift.sessions s WHERE s.import = i.id AND s.epoch > $2) FOR NO KEY UPDATE OF i";
+    let sql = "SELECT i.reject_retention_ms FROM rowlift.imports i WHERE i.id = $1 \
+        AND i.epoch = $2 AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
+        AND s.epoch > $2) FOR NO KEY UPDATE OF i";
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, key.import);
     arguments::add(&mut parameters, bigint(key.epoch));
-    if transaction.fetch(sql, parameters).await?.is_empty() {
+    let held = transaction.fetch(sql, parameters).await?;
+    let Some(held) = held.first() else {
         transaction.rollback().await?;
         return Ok(false);
-    }
-    store_end(&mut transaction, key.import, outcome).await?;
+    };
+    let retention = ledger.reject_retention_ms(held.try_get(0)?);
+    store_end(&mut transaction, ledger, key.import, outcome, retention).await?;
     if !outcome.state.is_terminal() {
         let mut parameters = PgArguments::default();
         arguments::add(&mut parameters, key.import);
@@ -116,11 +129,17 @@ async fn end(
 /// Writes state and outcome of an import whose row the transaction has locked.
 async fn store_end(
     transaction: &mut Transaction,
+    ledger: Ledger<'_>,
     import: i64,
     outcome: &ImportOutcome,
+    reject_retention_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let terminal = outcome.state.is_terminal();
-    let stored = terminal.then(|| json(outcome));
+    let outcome = match reject_retention_ms {
+        0 => Cow::Owned(outcome.without_values()),
+        _ => Cow::Borrowed(outcome),
+    };
+    let stored = terminal.then(|| json(&*outcome));
     let failure = outcome.failure.as_ref().map(json);
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, import);
@@ -130,18 +149,17 @@ async fn store_end(
     arguments::add(&mut parameters, i16::from(outcome.write_method.number()));
     let sha256 = Some(outcome.file_sha256.clone()).filter(|sha256| !sha256.is_empty());
     arguments::add(&mut parameters, sha256);
-    let times = if terminal {
-        format!(
-            ", end_time = clock_timestamp(), \
-             expire_time = clock_timestamp() + interval '{IMPORT_DAYS} days', \
-             rejects_expire_time = clock_timestamp() + interval '{REJECTS_DAYS} days'"
-        )
+    let end_time = if terminal {
+        ", end_time = clock_timestamp()"
     } else {
-        String::new()
+        ""
     };
     let sql = format!(
         "UPDATE rowlift.imports SET state = $2, outcome = $3, failure = $4, write_method = $5, \
-         file_sha256 = coalesce($6, file_sha256), update_time = clock_timestamp(){times} WHERE id = $1"
+         file_sha256 = coalesce($6, file_sha256), update_time = clock_timestamp(), \
+         expire_time = clock_timestamp() + interval '{ids} milliseconds', rejects_expire_time = \
+         clock_timestamp() + interval '{reject_retention_ms} milliseconds'{end_time} WHERE id = $1",
+        ids = forget::milliseconds(ledger.retention.ids)
     );
     transaction.execute(&sql, parameters).await?;
     if terminal {
@@ -327,11 +345,13 @@ async fn cancel_now(
         arguments::add(&mut parameters, bigint(epoch));
         // Waits for batches of the former session that are in flight.
         let sql = "UPDATE rowlift.imports SET epoch = $2 WHERE id = $1 AND epoch < $2 \
-            AND state NOT IN (5, 6, 7)";
-        if transaction.execute(sql, parameters).await? == 0 {
+            AND state NOT IN (5, 6, 7) RETURNING reject_retention_ms";
+        let taken = transaction.fetch(sql, parameters).await?;
+        let Some(taken) = taken.first() else {
             transaction.rollback().await?;
             return Ok(false);
-        }
+        };
+        let retention = ledger.reject_retention_ms(taken.try_get(0)?);
         record::forget_undecided(&mut transaction, stored.id).await?;
         let progress = record::progress(&mut transaction, stored.id).await?;
         let rejected_by_code = record::rejected_by_code(&mut transaction, stored.id).await?;
@@ -350,7 +370,7 @@ async fn cancel_now(
             duplicate_of_import_id: String::new(),
             validate_only: stored.record.validate_only,
         };
-        store_end(&mut transaction, stored.id, &outcome).await?;
+        store_end(&mut transaction, ledger, stored.id, &outcome, retention).await?;
         fold::fold(&mut transaction, stored.id).await?;
         transaction.commit().await?;
         Ok(true)
@@ -399,8 +419,12 @@ pub(super) async fn rejected_rows(
             .take(limit)
             .map(|row| checkpoint::rejected_row(row, 0))
             .collect();
+        let mut page = page?;
+        if stored.values_expired {
+            page = page.iter().map(RejectedRow::without_values).collect();
+        }
         Ok(RejectedPage {
-            rows: page?,
+            rows: page,
             total: number(total),
             more,
         })

@@ -19,7 +19,7 @@ use super::{arguments, error};
 /// Serialises migrations of one database: "rowlift" in ASCII.
 const LOCK_ID: i64 = 0x0072_6f77_6c69_6674;
 
-const SOURCES: [(i64, &str, &str); 3] = [
+const SOURCES: [(i64, &str, &str); 4] = [
     (
         1,
         "ledger",
@@ -34,6 +34,11 @@ const SOURCES: [(i64, &str, &str); 3] = [
         3,
         "source",
         include_str!("../../../migrations/postgres/0003_source.sql"),
+    ),
+    (
+        4,
+        "retention",
+        include_str!("../../../migrations/postgres/0004_retention.sql"),
     ),
 ];
 

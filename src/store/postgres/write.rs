@@ -248,9 +248,13 @@ async fn commit_with_rejects(
             return overdraw(transaction, request, prologue, rejected, overdrawn).await;
         }
     };
-    checkpoint::insert_rejects(&mut transaction, request.key.import, &rejected)
-        .await
-        .map_err(error::of_ledger)?;
+    checkpoint::insert_rejects(
+        &mut transaction,
+        request.key.import,
+        &request.rejects.kept(&rejected),
+    )
+    .await
+    .map_err(error::of_ledger)?;
     failpoint::hit("batch-before-commit").await?;
     let committed = async {
         transaction.commit().await.map_err(error::of_ledger)?;
@@ -290,9 +294,13 @@ async fn overdraw(
         transaction.rollback().await.map_err(error::of_ledger)?;
         return Err(StoreError::Fenced);
     }
-    checkpoint::insert_rejects(&mut transaction, request.key.import, &rejected)
-        .await
-        .map_err(error::of_ledger)?;
+    checkpoint::insert_rejects(
+        &mut transaction,
+        request.key.import,
+        &request.rejects.kept(&rejected),
+    )
+    .await
+    .map_err(error::of_ledger)?;
     transaction.commit().await.map_err(error::of_ledger)?;
     Err(StoreError::RejectLimit { recorded: rejected })
 }

@@ -138,7 +138,8 @@ async fn write_batch(
         }
     }
     if !request.validate_only {
-        rejects::insert(connection, request.key.import, &rejected).await?;
+        let import = request.key.import;
+        rejects::insert(connection, import, &request.rejects.kept(&rejected)).await?;
     }
     execute(connection, "RELEASE rowlift_batch").await?;
     Ok(Receipt {

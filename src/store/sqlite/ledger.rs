@@ -4,6 +4,7 @@
 //! `BEGIN IMMEDIATE` transaction, so takeovers and batches are in one order; the caller rolls
 //! back where an error is returned. Leases go by the database's clock.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
@@ -11,16 +12,18 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use self::records::Stored;
 use super::error::internal;
-use super::sql::{execute, fetch_all, fetch_optional, run};
+use super::sql::{execute, fetch_all, fetch_one, fetch_optional, run};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, Reason};
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
-use crate::store::{LiveCounters, Pulse, SessionKey, StoreError, WholeRange};
+use crate::store::{LiveCounters, Pulse, Retention, SameFile, SessionKey, StoreError, WholeRange};
 
 pub(super) mod batches;
+pub(super) mod forget;
 pub(super) mod open;
 pub(super) mod records;
 pub(super) mod rejects;
+pub(super) mod scrub;
 
 /// Milliseconds since 1970, by the clock of SQLite.
 macro_rules! now_ms {
@@ -29,11 +32,6 @@ macro_rules! now_ms {
     };
 }
 pub(super) use now_ms;
-
-/// Days after its end for which an import's id is known.
-const IMPORT_DAYS: i64 = 90;
-/// Days after the end for which rejected rows keep their values.
-const REJECTS_DAYS: i64 = 7;
 
 /// Sessions in one statement of a heartbeat.
 const PULSES_MAX: usize = 1000;
@@ -66,6 +64,7 @@ pub(super) async fn end(
     connection: &mut SqliteConnection,
     key: SessionKey,
     outcome: &ImportOutcome,
+    retention: Retention,
 ) -> Result<(), StoreError> {
     execute(connection, "BEGIN IMMEDIATE").await?;
     let sql = "SELECT 1 FROM rowlift_imports WHERE id = ? AND epoch = ? AND state = ?";
@@ -88,28 +87,37 @@ pub(super) async fn end(
         .bind(key.import)
         .bind(stored(key.epoch));
     run(connection, query).await?;
-    store_outcome(connection, key.import, outcome).await?;
+    store_outcome(connection, key.import, outcome, retention).await?;
     batches::fold(connection, key.import, u64::MAX).await?;
     execute(connection, "COMMIT").await
 }
 
-/// Sets state and outcome; SUSPENDED only says why.
+/// Sets state and outcome; SUSPENDED only says why, and from when on it is forgotten.
 async fn store_outcome(
     connection: &mut SqliteConnection,
     import: i64,
     outcome: &ImportOutcome,
+    retention: Retention,
 ) -> Result<(), StoreError> {
+    let sql = "SELECT coalesce(reject_retention_ms, ?) FROM rowlift_imports WHERE id = ?";
+    let query = sqlx::query(sql)
+        .bind(forget::milliseconds(retention.rejects))
+        .bind(import);
+    let reject_retention_ms: i64 = fetch_one(connection, query).await?.get(0);
+    let outcome = match reject_retention_ms {
+        0 => Cow::Owned(outcome.without_values()),
+        _ => Cow::Borrowed(outcome),
+    };
     let failure = outcome.failure.as_ref().map(json).transpose()?;
     let ended = outcome.state.is_terminal();
     let sha256 = outcome.file_sha256.as_slice();
     let sql = concat!(
         "UPDATE rowlift_imports SET state = ?, failure = ?, outcome = ?, \
          file_sha256 = coalesce(?, file_sha256), update_time_ms = now_ms, \
-         end_time_ms = now_ms + ended, expire_time_ms = now_ms + ended + ?, \
-         rejects_expire_time_ms = now_ms + ended + ? FROM (SELECT ",
+         end_time_ms = iif(?, now_ms, NULL), expire_time_ms = now_ms + ?, \
+         rejects_expire_time_ms = now_ms + ? FROM (SELECT ",
         now_ms!(),
-        // A NULL makes each of the three times one.
-        " AS now_ms, iif(?, 0, NULL) AS ended) WHERE id = ?"
+        " AS now_ms) WHERE id = ?"
     );
     let state = if ended {
         outcome.state
@@ -119,11 +127,11 @@ async fn store_outcome(
     let query = sqlx::query(sql)
         .bind(state.number())
         .bind(failure)
-        .bind(ended.then(|| json(outcome)).transpose()?)
+        .bind(ended.then(|| json(&*outcome)).transpose()?)
         .bind((!sha256.is_empty()).then_some(sha256))
-        .bind(days_ms(IMPORT_DAYS))
-        .bind(days_ms(REJECTS_DAYS))
         .bind(ended)
+        .bind(forget::milliseconds(retention.ids))
+        .bind(reject_retention_ms)
         .bind(import);
     run(connection, query).await?;
     Ok(())
@@ -182,6 +190,28 @@ pub(super) async fn note_layout(
         .bind(key.import);
     run(connection, query).await?;
     execute(connection, "COMMIT").await
+}
+
+/// See [`crate::store::Store::earlier_import`].
+pub(super) async fn earlier_import(
+    connection: &mut SqliteConnection,
+    file: SameFile<'_>,
+) -> Result<Option<String>, StoreError> {
+    let sql = concat!(
+        "SELECT import_id FROM rowlift_imports WHERE owner = ? AND tenant = ? \
+         AND target_table = ? AND file_sha256 = ? AND import_id <> ? AND state = 5 \
+         AND validate_only = 0 AND expire_time_ms > ",
+        now_ms!(),
+        " ORDER BY end_time_ms, id LIMIT 1"
+    );
+    let query = sqlx::query(sql)
+        .bind(file.owner)
+        .bind(file.tenant)
+        .bind(file.table)
+        .bind(file.sha256.as_slice())
+        .bind(file.import_id);
+    let found = fetch_optional(connection, query).await?;
+    Ok(found.map(|row| row.get(0)))
 }
 
 /// See [`crate::store::Store::compact`].
@@ -256,6 +286,7 @@ pub(super) async fn request_cancel(
     id: &str,
     reason: &str,
     server: &str,
+    retention: Retention,
 ) -> Result<Option<ImportRecord>, StoreError> {
     execute(connection, "BEGIN IMMEDIATE").await?;
     let Some(known) = records::find(connection, owner, id).await? else {
@@ -271,7 +302,7 @@ pub(super) async fn request_cancel(
             .bind(stored(known.session.epoch));
         run(connection, query).await?;
     } else if !known.state.is_terminal() {
-        cancel_idle(connection, known, reason, server).await?;
+        cancel_idle(connection, known, reason, server, retention).await?;
     }
     let known = records::find(connection, owner, id).await?;
     let known = known.ok_or_else(|| internal("an import vanished inside a transaction"))?;
@@ -286,6 +317,7 @@ async fn cancel_idle(
     known: Stored,
     reason: &str,
     server: &str,
+    retention: Retention,
 ) -> Result<(), StoreError> {
     let key = SessionKey {
         import: known.id,
@@ -314,7 +346,7 @@ async fn cancel_idle(
         duplicate_of_import_id: String::new(),
         validate_only: before.validate_only,
     };
-    store_outcome(connection, import, &outcome).await?;
+    store_outcome(connection, import, &outcome, retention).await?;
     batches::fold(connection, import, u64::MAX).await
 }
 
@@ -322,10 +354,6 @@ async fn cancel_idle(
 fn phase(stored: i64) -> Phase {
     let number = u8::try_from(stored).ok();
     number.and_then(Phase::from_number).unwrap_or_default()
-}
-
-fn days_ms(days: i64) -> i64 {
-    days * 24 * 60 * 60 * 1000
 }
 
 fn lease_ms(lease: Duration) -> i64 {

@@ -17,7 +17,7 @@ use super::sql::fetch_one;
 use crate::store::StoreError;
 
 /// Version, description, SQL; by version.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "ledger",
@@ -37,6 +37,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "source",
         include_str!("../../../migrations/sqlite/0004_source.sql"),
+    ),
+    (
+        5,
+        "retention",
+        include_str!("../../../migrations/sqlite/0005_retention.sql"),
     ),
 ];
 

@@ -42,6 +42,14 @@ pub(super) fn run<'a>(
     })
 }
 
+/// Runs a statement and counts the rows it changed.
+pub(super) fn run_counted<'a>(
+    connection: &'a mut SqliteConnection,
+    statement: Statement<'a>,
+) -> BoxFuture<'a, Result<u64, StoreError>> {
+    Box::pin(async move { try_run(connection, statement).await.map_err(store_error) })
+}
+
 /// Runs a statement and counts the rows it changed, for callers that tell errors apart.
 pub(super) fn try_run<'a>(
     connection: &'a mut SqliteConnection,

@@ -15,7 +15,7 @@ use crate::model::plan::{PlannedColumn, WritePlan};
 use crate::model::reject::SourceKind;
 use crate::model::value::{RowBuffer, Value};
 use crate::store::allow::{AllowList, AllowedTable};
-use crate::store::{OpenMode, Opened, SessionKey, Store, StoreError, WriteRequest};
+use crate::store::{OpenMode, Opened, Retention, SessionKey, Store, StoreError, WriteRequest};
 
 struct Fixture {
     store: SqliteStore,
@@ -42,6 +42,7 @@ async fn fixture(sql: &str) -> Fixture {
         server: "test".to_owned(),
         lease: Duration::from_secs(15),
         control_timeout: Duration::from_secs(10),
+        retention: Retention::default(),
     };
     let store = SqliteStore::connect(config).await.unwrap();
     on_writer(&store, sql).await;
@@ -57,6 +58,7 @@ async fn fixture(sql: &str) -> Fixture {
         write_method: WriteMethod::Batch,
         server: "test".to_owned(),
         layout: None,
+        reject_retention: None,
     };
     let Opened::Running(open) = store.open_import(&new, OpenMode::Begin).await.unwrap() else {
         panic!("a new import runs");

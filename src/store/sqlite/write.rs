@@ -113,7 +113,8 @@ async fn attempt(
         }
     };
     let counts = counts(batch, verdicts)?;
-    rejects::insert(connection, request.key.import, &rejected).await?;
+    let import = request.key.import;
+    rejects::insert(connection, import, &request.rejects.kept(&rejected)).await?;
     batches::insert(connection, request.key.import, batch, counts).await?;
     match try_execute(connection, "COMMIT").await {
         Ok(()) => {}
@@ -218,11 +219,12 @@ async fn record_overdraft(
     bound: Bound,
     rows: &[RejectedRow],
 ) -> Result<(), StoreError> {
+    let kept = request.rejects.kept(rows);
     let mut attempts = 0;
     loop {
         attempts += 1;
         let mut lease = connections.writer(bound).await?;
-        let recorded = bound.within(ledger::record_rejects(&mut lease, request.key, rows));
+        let recorded = bound.within(ledger::record_rejects(&mut lease, request.key, &kept));
         let recorded = recorded.await;
         match lease.settle(bound, recorded).await {
             Err(StoreError::Transient { .. }) if attempts < RECORD_ATTEMPTS_MAX => {}

@@ -15,7 +15,9 @@ use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::value::{RowBuffer, Value};
 use rowlift::store::allow::{AllowList, AllowedTable};
 use rowlift::store::postgres::{PgConfig, PgStore};
-use rowlift::store::{OpenImport, OpenMode, Opened, SessionKey, Store, StoreError, WriteRequest};
+use rowlift::store::{
+    OpenImport, OpenMode, Opened, Retention, SessionKey, Store, StoreError, WriteRequest,
+};
 
 use crate::support::postgres::Database;
 
@@ -168,6 +170,7 @@ pub(crate) fn config(database: &Database) -> PgConfig {
         lease: Duration::from_secs(15),
         server: "test".to_owned(),
         pooled: database.pooled(),
+        retention: Retention::default(),
     }
 }
 
@@ -184,6 +187,7 @@ pub(crate) fn new_import() -> NewImport {
         write_method: WriteMethod::Copy,
         server: "test".to_owned(),
         layout: None,
+        reject_retention: None,
     }
 }
 

@@ -139,6 +139,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
             max_ack_delay: Duration::from_millis(1),
             server: "test".to_owned(),
             settings_allowed: Vec::new(),
+            id_retention: Duration::from_hours(1),
         },
         store,
         admission,

@@ -20,9 +20,9 @@ use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{Column, ColumnType, Table, TableName};
 use rowlift::model::value::Value;
 use rowlift::store::{
-    AtomicRequest, AtomicWrite, Committed, CommittedRange, ImportFilter, LiveCounters, OpenImport,
-    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, SessionKey, Store,
-    StoreError, WholeRange, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, CommittedRange, Forgotten, ImportFilter, LiveCounters,
+    OpenImport, OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, SameFile,
+    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 use tokio::sync::Notify;
 
@@ -403,6 +403,8 @@ impl Import {
                 .next_back(),
             create_time_ms: 0,
             file_sha256: self.file_sha256,
+            tenant: String::new(),
+            keeps_values: true,
         }
     }
 
@@ -560,6 +562,10 @@ impl Store for Memory {
         .await
     }
 
+    async fn earlier_import(&self, _file: SameFile<'_>) -> Result<Option<String>, StoreError> {
+        self.call(|_| Ok(None)).await
+    }
+
     async fn compact(&self, key: SessionKey, watermark: u64) -> Result<(), StoreError> {
         self.call(|state| {
             let import = state.import(key)?;
@@ -643,6 +649,18 @@ impl Store for Memory {
         _query: RejectedQuery,
     ) -> Result<Vec<RejectedRow>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn delete_import(
+        &self,
+        _owner: &str,
+        _id: &str,
+    ) -> Result<Option<ImportRecord>, StoreError> {
+        Ok(None)
+    }
+
+    async fn forget(&self, _n_rows_max: u32) -> Result<Forgotten, StoreError> {
+        Ok(Forgotten::default())
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

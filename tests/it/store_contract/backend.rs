@@ -36,6 +36,11 @@ pub(crate) trait Backend: Sync {
     async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>>;
     /// Makes every lease one that has passed.
     async fn expire_leases(&self);
+    /// Lets so many days pass: every time in the ledger moves into the past.
+    async fn pass_days(&self, n_days: u32);
+    /// All that the ledger holds as text, deleted and superseded parts of files included where the
+    /// database is a file.
+    async fn dump(&self) -> String;
 }
 
 /// One number out of the database.
@@ -68,6 +73,7 @@ pub(crate) fn new_import(id: &str) -> NewImport {
         write_method: WriteMethod::Batch,
         server: "test".to_owned(),
         layout: None,
+        reject_retention: None,
     }
 }
 

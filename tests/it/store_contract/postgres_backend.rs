@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rowlift::store::Store;
 use rowlift::store::allow::{AllowList, AllowedTable};
 use rowlift::store::postgres::{PgConfig, PgStore};
+use rowlift::store::{Retention, Store};
 
 use super::backend::{Backend, Kind};
 use crate::support::postgres::Database;
@@ -38,6 +38,7 @@ impl PostgresBackend {
             lease: Duration::from_secs(15),
             server: "test".to_owned(),
             pooled: database.pooled(),
+            retention: Retention::default(),
         };
         let store = PgStore::connect(config).await.unwrap();
         store.migrate().await.unwrap();
@@ -70,5 +71,13 @@ impl Backend for PostgresBackend {
         let sql = "UPDATE rowlift.sessions SET lease_until = clock_timestamp() - interval '1 hour' \
                    WHERE lease_until > clock_timestamp()";
         self.execute(sql).await;
+    }
+
+    async fn pass_days(&self, n_days: u32) {
+        self.database.pass_days(n_days).await;
+    }
+
+    async fn dump(&self) -> String {
+        self.database.dump_ledger().await
     }
 }

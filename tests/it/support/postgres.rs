@@ -255,3 +255,36 @@ async fn execute(url: &str, sql: &str) {
     done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     connection.close().await.unwrap();
 }
+
+/// The ledger as time goes by.
+impl Database {
+    /// Moves every time in the ledger into the past.
+    pub(crate) async fn pass_days(&self, n_days: u32) {
+        let columns = "select table_name, column_name from information_schema.columns
+            where table_schema = 'rowlift' and data_type like 'timestamp%'";
+        for row in self.query(columns).await {
+            let [table, column] = [0, 1].map(|at| row[at].as_deref().unwrap());
+            let sql = format!(
+                "update rowlift.{table} set {column} = {column} - interval '{n_days} days'"
+            );
+            self.execute(&sql).await;
+        }
+    }
+
+    /// Every row of every table of the ledger, bytes as text.
+    pub(crate) async fn dump_ledger(&self) -> String {
+        let columns = "select table_name, string_agg(case data_type
+            when 'bytea' then format('encode(%I, ''escape'')', column_name)
+            else format('%I::text', column_name) end, ', ')
+            from information_schema.columns where table_schema = 'rowlift' group by table_name";
+        let mut dump = String::new();
+        for row in self.query(columns).await {
+            let [table, columns] = [0, 1].map(|at| row[at].as_deref().unwrap());
+            let sql = format!("select concat_ws(' | ', {columns}) from rowlift.{table}");
+            for row in self.query(&sql).await {
+                dump.push_str(&format!("{table}: {}\n", row[0].as_deref().unwrap()));
+            }
+        }
+        dump
+    }
+}

@@ -120,6 +120,20 @@ impl Service {
             .collect()
     }
 
+    /// The bytes of the SQLite file and its log, as text.
+    pub(crate) fn dump_sqlite(&self) -> String {
+        super::sqlite::dump(&self.folder.path().join("test.db"))
+    }
+
+    /// Files in the spool's directory, beside the database.
+    pub(crate) fn spool_files(&self) -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .filter(|path| !path.display().to_string().contains("test.db"))
+            .collect()
+    }
+
     /// Holds the SQLite file's only writer until the connection is dropped.
     pub(crate) async fn hold_sqlite(&self) -> sqlx::SqliteConnection {
         let mut connection = self.sqlite_connection().await;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rowlift::store::Store;
 use rowlift::store::allow::{AllowList, AllowedTable};
 use rowlift::store::sqlite::{SqliteConfig, SqliteStore};
+use rowlift::store::{Retention, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Executor, Row, TypeInfo, ValueRef};
 use tempfile::TempDir;
@@ -77,6 +77,7 @@ pub(crate) fn config(url: String) -> SqliteConfig {
         server: "test".to_owned(),
         lease: Duration::from_secs(15),
         control_timeout: Duration::from_secs(10),
+        retention: Retention::default(),
     }
 }
 
@@ -103,6 +104,36 @@ impl Backend for SqliteBackend {
         let sql = "UPDATE rowlift_sessions SET lease_until_ms = 1 WHERE lease_until_ms > 0";
         self.execute(sql).await;
     }
+
+    async fn pass_days(&self, n_days: u32) {
+        for (table, column) in [
+            ("rowlift_imports", "create_time_ms"),
+            ("rowlift_imports", "update_time_ms"),
+            ("rowlift_imports", "end_time_ms"),
+            ("rowlift_imports", "expire_time_ms"),
+            ("rowlift_imports", "rejects_expire_time_ms"),
+            ("rowlift_sessions", "begin_time_ms"),
+            ("rowlift_sessions", "lease_until_ms"),
+        ] {
+            let ms = u64::from(n_days) * 24 * 60 * 60 * 1000;
+            let sql = format!("update {table} set {column} = {column} - {ms} where {column} > 0");
+            self.execute(&sql).await;
+        }
+    }
+
+    async fn dump(&self) -> String {
+        dump(&self.directory.path().join("test.db"))
+    }
+}
+
+/// The bytes of a database's file and of its log, as text where they are text.
+pub(crate) fn dump(path: &std::path::Path) -> String {
+    let mut dump = Vec::new();
+    for suffix in ["", "-wal", "-journal"] {
+        let path = format!("{}{suffix}", path.display());
+        dump.extend(std::fs::read(path).unwrap_or_default());
+    }
+    String::from_utf8_lossy(&dump).into_owned()
 }
 
 fn texts(row: &SqliteRow) -> Vec<Option<String>> {

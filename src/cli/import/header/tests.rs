@@ -4,8 +4,8 @@ use super::of;
 use crate::cli::args::Command;
 use crate::cli::tests::parse;
 use crate::proto::{
-    CommitMode, ConflictAction, DisconnectPolicy, ErrorPolicy, ImportHeader, MissingAction,
-    UnmappedSource, WriteMethod, import_header,
+    CommitMode, ConflictAction, DisconnectPolicy, DuplicateFilePolicy, ErrorPolicy, ImportHeader,
+    MissingAction, UnmappedSource, WriteMethod, import_header,
 };
 
 fn header(line: &str) -> ImportHeader {
@@ -43,8 +43,12 @@ fn every_option_reaches_the_header() {
         "import f.csv --table t --import-id i --resume --sheet S --header-row 0 --method batch \
          --on-conflict skip --key a,b --on-error abort --max-rejected 7 --atomic --dry-run \
          --ignore-unmapped --label a=b --delimiter tab --encoding windows-1252 --null-token NA \
-         --time-zone Europe/Berlin --decimal-separator , --date-order dmy",
+         --time-zone Europe/Berlin --decimal-separator , --date-order dmy --tenant acme \
+         --refuse-duplicate --reject-retention 2d",
     );
+    assert_eq!(header.tenant, "acme");
+    assert_eq!(header.duplicate_file(), DuplicateFilePolicy::Refuse);
+    assert_eq!(header.reject_retention.unwrap().seconds, 2 * 24 * 60 * 60);
     assert_eq!(header.import_id, "i");
     assert!(header.resume && header.validate_only);
     assert_eq!(header.write_method(), WriteMethod::Batch);

@@ -1,5 +1,6 @@
-use super::{concerns_row, copy_line, row_code, shown};
+use super::{concerns_row, copy_line, fatal_state, row_code, shown};
 use crate::model::reject::RowErrorCode;
+use crate::store::StoreError;
 
 #[test]
 fn classes_of_the_contract_end_the_batch_and_others_reject_the_row() {
@@ -66,4 +67,18 @@ fn messages_are_escaped_and_cut() {
     let long = shown(&"é".repeat(300));
     assert_eq!(long.chars().count(), 257);
     assert!(long.ends_with('…'));
+}
+
+#[test]
+fn words_of_a_trigger_are_not_logged() {
+    for state in [
+        "40001", "40P01", "53400", "55P03", "57014", "57P01", "XX000", "F0000",
+    ] {
+        match fatal_state(state, "bad row zq7secret") {
+            StoreError::Transient { message, .. } => {
+                assert!(!message.contains("zq7secret"), "{state}: {message}");
+            }
+            other => panic!("{state}: {other:?}"),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
-use crate::store::{SessionKey, StoreError, WholeRange};
+use crate::store::{SameFile, SessionKey, StoreError, WholeRange};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint::{self, Stored};
@@ -96,6 +96,29 @@ async fn note(
     } else {
         Err(StoreError::Fenced)
     }
+}
+
+/// See [`crate::store::Store::earlier_import`].
+pub(in super::super) async fn earlier_import(
+    ledger: Ledger<'_>,
+    file: SameFile<'_>,
+) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "SELECT import_id FROM rowlift.imports WHERE owner = $1 AND tenant = $2 \
+        AND table_name = $3 AND file_sha256 = $4 AND import_id <> $5 AND state = 5 \
+        AND NOT validate_only AND expire_time > clock_timestamp() ORDER BY end_time, id LIMIT 1";
+    let mut parameters = PgArguments::default();
+    arguments::add(&mut parameters, file.owner);
+    arguments::add(&mut parameters, file.tenant);
+    arguments::add(&mut parameters, file.table);
+    arguments::add(&mut parameters, file.sha256.to_vec());
+    arguments::add(&mut parameters, file.import_id);
+    let look = async {
+        let mut transaction = ledger.begin().await?;
+        let rows = transaction.fetch(SQL, parameters).await?;
+        transaction.commit().await?;
+        rows.first().map(|row| row.try_get(0)).transpose()
+    };
+    look.await.map_err(error::of_ledger)
 }
 
 /// See [`crate::store::Store::compact`].

@@ -18,7 +18,7 @@ use super::super::arguments::{self, bigint};
 use super::super::connection::Transaction;
 use super::super::error;
 use super::record::{self, Stored};
-use super::{Ledger, TAKEOVERS_MAX, fold, rejects};
+use super::{Ledger, TAKEOVERS_MAX, fold, forget, rejects};
 
 /// Begins, takes over or replays; see [`crate::store::Store::open_import`].
 pub(in super::super) async fn open_import(
@@ -31,6 +31,9 @@ pub(in super::super) async fn open_import(
             return Ok(Opened::Running(open));
         }
         let Some(stored) = record::find(ledger, &new.owner, &new.import_id).await? else {
+            // It went just now, or its id has expired and its rows are still there.
+            let freed = forget::free_id(ledger, &new.owner, &new.import_id).await;
+            freed.map_err(error::of_ledger)?;
             continue;
         };
         let takeover = match decide(new, mode, &stored)? {
@@ -74,6 +77,9 @@ enum Takeover {
 }
 
 fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, StoreError> {
+    if !new.tenant.is_empty() && new.tenant != stored.record.tenant {
+        return Err(StoreError::Failed(new.of_another_tenant()));
+    }
     let state = stored.record.state;
     let undecided = state == ImportState::Failed && stored.n_batches == 0;
     if undecided && mode != OpenMode::Resume {
@@ -112,8 +118,8 @@ fn busy(stored: &Stored) -> StoreError {
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
     const SQL: &str = "INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
         table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
-        source_layout) \
-        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11) \
+        reject_retention_ms, source_layout) \
+        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12) \
         ON CONFLICT (owner, import_id) DO NOTHING \
         RETURNING id, floor(extract(epoch FROM create_time) * 1000)::int8";
     let mut parameters = PgArguments::default();
@@ -142,6 +148,8 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
         committed_position: None,
         create_time_ms,
         file_sha256: None,
+        tenant: new.tenant.clone(),
+        keeps_values: ledger.keeps_values(new.reject_retention.map(forget::milliseconds)),
     }))
 }
 
@@ -150,7 +158,7 @@ fn layout(new: &NewImport) -> Option<Vec<u8>> {
     new.layout.as_ref().map(rejects::stored)
 }
 
-/// Table, fingerprint, file name, labels, validate_only, write method, server.
+/// Table, fingerprint, file name, labels, validate_only, write method, server, retention.
 fn add_description(parameters: &mut PgArguments, new: &NewImport) {
     let labels = serde_json::to_string(&new.labels).expect("labels are text");
     arguments::add(parameters, new.table.as_str());
@@ -161,6 +169,7 @@ fn add_description(parameters: &mut PgArguments, new: &NewImport) {
     arguments::add(parameters, new.validate_only);
     arguments::add(parameters, i16::from(new.write_method.number()));
     arguments::add(parameters, new.server.as_str());
+    arguments::add(parameters, new.reject_retention.map(forget::milliseconds));
 }
 
 /// Inserts a session; what the one before it received, and a cancel request that it has not
@@ -200,7 +209,8 @@ pub(super) async fn claim(
             transaction.commit().await?;
             Ok(true)
         }
-        Err(error) if error::is_unique_violation(&error) => {
+        // The epoch is taken, or the import expired just now and is gone.
+        Err(error) if matches!(error::sql_state(&error), Some("23505" | "23503")) => {
             transaction.rollback().await?;
             Ok(false)
         }
@@ -221,21 +231,24 @@ async fn take_over(
         Takeover::Continue => (
             "NOT IN (5, 6, 7)",
             "coalesce(labels, $6::text::jsonb)",
-            ", tenant = coalesce(tenant, $10), source_layout = coalesce(source_layout, $11)",
+            ", tenant = coalesce(tenant, $11), source_layout = coalesce(source_layout, $12), \
+             reject_retention_ms = least(reject_retention_ms, $10)",
         ),
         Takeover::Anew => (
             "= 6",
             "$6::text::jsonb",
-            ", tenant = $10, source_layout = $11, file_sha256 = NULL, outcome = NULL, end_time = NULL, expire_time = NULL, rejects_expire_time = NULL, \
-             create_time = clock_timestamp()",
+            ", tenant = $11, reject_retention_ms = $10, source_layout = $12, file_sha256 = NULL, \
+             outcome = NULL, end_time = NULL, create_time = clock_timestamp()",
         ),
     };
     let sql = format!(
         "UPDATE rowlift.imports SET epoch = $2, state = 2, table_name = $3, fingerprint = $4, \
          file_name = $5, labels = {labels}, validate_only = $7, write_method = $8, server = $9, \
-         failure = NULL, update_time = clock_timestamp(){reset} \
+         failure = NULL, update_time = clock_timestamp(), expire_time = NULL, \
+         rejects_expire_time = NULL, wiped = false, wiped_below = 0{reset} \
          WHERE id = $1 AND epoch < $2 AND state {states} \
-         RETURNING floor(extract(epoch FROM create_time) * 1000)::int8, file_sha256"
+         RETURNING floor(extract(epoch FROM create_time) * 1000)::int8, file_sha256, \
+         reject_retention_ms, tenant"
     );
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, key.import);
@@ -248,13 +261,14 @@ async fn take_over(
         transaction.rollback().await?;
         return Ok(None);
     };
-    let open = read_open(&mut transaction, key, takeover, row).await?;
+    let open = read_open(&mut transaction, ledger, key, takeover, row).await?;
     transaction.commit().await?;
     Ok(Some(open))
 }
 
 async fn read_open(
     transaction: &mut Transaction,
+    ledger: Ledger<'_>,
     key: SessionKey,
     takeover: Takeover,
     updated: &PgRow,
@@ -285,5 +299,7 @@ async fn read_open(
         committed_position,
         create_time_ms: updated.try_get(0)?,
         file_sha256: file_sha256.and_then(|sha256| sha256.try_into().ok()),
+        tenant: updated.try_get(3)?,
+        keeps_values: ledger.keeps_values(updated.try_get(2)?),
     })
 }

@@ -30,6 +30,8 @@ pub(in super::super) struct Stored {
     pub(in super::super) newest_epoch: u64,
     /// The newest session's lease has not run out.
     pub(in super::super) live: bool,
+    /// Values are not told any more.
+    pub(in super::super) values_expired: bool,
     /// What makes two requests the same import.
     pub(in super::super) fingerprint: Vec<u8>,
     /// Committed batches.
@@ -81,13 +83,17 @@ const RECORDS_SQL: &str = concat!(
      floor(extract(epoch FROM i.expire_time) * 1000)::int8 AS expire_ms, \
      floor(extract(epoch FROM i.rejects_expire_time) * 1000)::int8 AS rejects_expire_ms, \
      i.fingerprint, coalesce(s.lease_until > clock_timestamp(), false) AS live, \
+     i.reject_retention_ms IS NOT DISTINCT FROM 0 \
+     OR coalesce(i.rejects_expire_time <= clock_timestamp(), false) AS values_expired, \
      s.received_bytes, s.received_rows, s.phase::int8 AS phase, s.retries, p.* \
      FROM rowlift.imports i \
      LEFT JOIN LATERAL (SELECT * FROM rowlift.sessions n WHERE n.import = i.id \
      ORDER BY n.epoch DESC LIMIT 1) s ON true \
      LEFT JOIN LATERAL (",
     progress_sql!("i.id"),
-    ") p ON true WHERE i.owner = $1) AS r "
+    ") p ON true WHERE i.owner = $1 \
+     AND NOT coalesce(i.expire_time <= clock_timestamp() AND (i.state IN (5, 6, 7) \
+     OR NOT coalesce(s.lease_until > i.expire_time, false)), false)) AS r "
 );
 
 /// One import by its owner and id.
@@ -188,8 +194,13 @@ pub(in super::super) async fn rejected_by_code(
 }
 
 fn decode(row: &PgRow) -> Result<Stored, sqlx::Error> {
-    let outcome: Option<ImportOutcome> = json(row, "outcome")?;
-    let failure: Option<Failure> = json(row, "failure")?;
+    let mut outcome: Option<ImportOutcome> = json(row, "outcome")?;
+    let mut failure: Option<Failure> = json(row, "failure")?;
+    let values_expired = row.try_get("values_expired")?;
+    if values_expired {
+        outcome = outcome.map(|outcome| outcome.without_values());
+        failure = failure.map(|failure| failure.without_values());
+    }
     let labels: Option<BTreeMap<String, String>> = json(row, "labels_text")?;
     let state = code(row, "shown_state", ImportState::from_number)?;
     let phase = code(row, "phase", Phase::from_number)?;
@@ -244,6 +255,7 @@ fn decode(row: &PgRow) -> Result<Stored, sqlx::Error> {
         id: row.try_get("id")?,
         newest_epoch: record.epoch,
         live: row.try_get("live")?,
+        values_expired,
         fingerprint: row.try_get("fingerprint")?,
         n_batches: count("batches")?,
         record,
@@ -262,7 +274,11 @@ fn code<T>(
         .and_then(from_number))
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &PgRow, name: &str) -> Result<Option<T>, sqlx::Error> {
+/// The JSON in a column of text.
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    row: &PgRow,
+    name: &str,
+) -> Result<Option<T>, sqlx::Error> {
     let text: Option<String> = row.try_get(name)?;
     let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
     parsed.map_err(|error| sqlx::Error::Decode(Box::new(error)))

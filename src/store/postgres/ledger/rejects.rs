@@ -22,7 +22,9 @@ pub(in super::super) async fn source(
     owner: &str,
     id: &str,
 ) -> Result<Option<RejectedSource>, StoreError> {
-    const SQL: &str = "SELECT i.id, i.source_layout, \
+    const SQL: &str = "SELECT i.id, \
+        CASE WHEN i.wiped OR coalesce(i.rejects_expire_time <= clock_timestamp(), false) \
+        THEN NULL ELSE i.source_layout END, \
         (SELECT count(*) FROM rowlift.rejected_rows r WHERE r.import = i.id) \
         FROM rowlift.imports i WHERE i.owner = $1 AND i.import_id = $2";
     if owner.contains('\0') || id.contains('\0') {

@@ -10,12 +10,12 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::batches::{self, StoredRange};
 use super::records::{self, Stored};
-use super::{json, lease_ms, now_ms, rejects, stored};
+use super::{forget, json, lease_ms, now_ms, rejects, stored};
 use crate::model::import::{Failure, ImportState, NewImport, Reason};
 use crate::model::stats::RowCounts;
 use crate::store::sqlite::error::shown;
 use crate::store::sqlite::sql::{execute, fetch_one, run};
-use crate::store::{OpenImport, OpenMode, Opened, SessionKey, StoreError};
+use crate::store::{OpenImport, OpenMode, Opened, Retention, SessionKey, StoreError};
 
 /// See [`crate::store::Store::open_import`].
 pub(in crate::store::sqlite) async fn open(
@@ -23,14 +23,34 @@ pub(in crate::store::sqlite) async fn open(
     new: &NewImport,
     mode: OpenMode,
     lease: Duration,
+    retention: Retention,
 ) -> Result<Opened, StoreError> {
     execute(connection, "BEGIN IMMEDIATE").await?;
-    let opened = match records::find(connection, &new.owner, &new.import_id).await? {
-        None => Opened::Running(create(connection, new, lease).await?),
+    let mut opened = match records::find(connection, &new.owner, &new.import_id).await? {
+        None => {
+            forget::free_id(connection, &new.owner, &new.import_id).await?;
+            Opened::Running(create(connection, new, lease).await?)
+        }
         Some(known) => reopen(connection, new, mode, lease, known).await?,
     };
+    if let Opened::Running(open) = &mut opened {
+        open.keeps_values = keeps_values(connection, open.key.import, retention).await?;
+    }
     execute(connection, "COMMIT").await?;
     Ok(opened)
+}
+
+/// Whether rejected rows of the import are stored with their values.
+async fn keeps_values(
+    connection: &mut SqliteConnection,
+    import: i64,
+    retention: Retention,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT coalesce(reject_retention_ms, ?) > 0 FROM rowlift_imports WHERE id = ?";
+    let query = sqlx::query(sql)
+        .bind(forget::milliseconds(retention.rejects))
+        .bind(import);
+    Ok(fetch_one(connection, query).await?.get(0))
 }
 
 async fn reopen(
@@ -40,6 +60,9 @@ async fn reopen(
     lease: Duration,
     known: Stored,
 ) -> Result<Opened, StoreError> {
+    if !new.tenant.is_empty() && new.tenant != known.tenant {
+        return Err(StoreError::Failed(new.of_another_tenant()));
+    }
     let ranges = batches::ranges(connection, known.id).await?;
     let committed_offset = batches::prefix(&ranges).end;
     let refuse = |reason, why: &str| {
@@ -79,8 +102,8 @@ async fn create(
 ) -> Result<OpenImport, StoreError> {
     let sql = concat!(
         "INSERT INTO rowlift_imports (owner, import_id, tenant, target_table, fingerprint, \
-         file_name, labels, validate_only, write_method, source_layout, epoch, state, \
-         create_time_ms, update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
+         file_name, labels, validate_only, write_method, source_layout, reject_retention_ms, epoch, state, \
+         create_time_ms, update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
          FROM (SELECT ",
         now_ms!(),
         " AS now_ms) RETURNING id, create_time_ms"
@@ -95,7 +118,8 @@ async fn create(
         .bind(json(&new.labels)?)
         .bind(new.validate_only)
         .bind(new.write_method.number())
-        .bind(layout(new)?);
+        .bind(layout(new)?)
+        .bind(new.reject_retention.map(forget::milliseconds));
     let row = fetch_one(connection, query).await?;
     let key = SessionKey {
         import: row.get(0),
@@ -112,6 +136,8 @@ async fn create(
         committed_position: None,
         create_time_ms: row.get(1),
         file_sha256: None,
+        tenant: new.tenant.clone(),
+        keeps_values: true,
     })
 }
 
@@ -132,7 +158,8 @@ async fn begin_anew(
     rejects::delete_undecided(connection, key.import).await?;
     let sql = concat!(
         "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
-         validate_only = ?, source_layout = ?, file_sha256 = NULL, create_time_ms = ",
+         validate_only = ?, source_layout = ?, labels = ?, reject_retention_ms = ?, \
+         file_sha256 = NULL, create_time_ms = ",
         now_ms!(),
         " WHERE id = ? RETURNING create_time_ms"
     );
@@ -142,6 +169,8 @@ async fn begin_anew(
         .bind(new.fingerprint.as_slice())
         .bind(new.validate_only)
         .bind(layout(new)?)
+        .bind(json(&new.labels)?)
+        .bind(new.reject_retention.map(forget::milliseconds))
         .bind(key.import);
     let row = fetch_one(connection, query).await?;
     Ok(OpenImport {
@@ -154,6 +183,8 @@ async fn begin_anew(
         committed_position: None,
         create_time_ms: row.get(0),
         file_sha256: None,
+        tenant: new.tenant.clone(),
+        keeps_values: true,
     })
 }
 
@@ -180,6 +211,8 @@ async fn take_over(
         committed_position: prefix.position,
         create_time_ms: known.create_time_ms,
         file_sha256: known.file_sha256,
+        tenant: known.tenant,
+        keeps_values: true,
     })
 }
 
@@ -198,18 +231,25 @@ async fn next_session(
     let cancel = known.session.cancel_reason.as_deref();
     let cancel = cancel.filter(|_| !known.state.is_terminal());
     insert_session(connection, key, &new.server, lease, cancel).await?;
+    // Tenant and labels stay those of the first request.
+    let wanted = new.reject_retention.map(forget::milliseconds);
+    let shortest = [known.reject_retention_ms, wanted]
+        .into_iter()
+        .flatten()
+        .min();
     let sql = concat!(
-        "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, labels = ?, \
-         write_method = ?, failure = NULL, outcome = NULL, end_time_ms = NULL, \
-         expire_time_ms = NULL, rejects_expire_time_ms = NULL, update_time_ms = ",
+        "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, write_method = ?, \
+         reject_retention_ms = ?, failure = NULL, outcome = NULL, end_time_ms = NULL, \
+         expire_time_ms = NULL, rejects_expire_time_ms = NULL, wiped = 0, wiped_below = 0, \
+         update_time_ms = ",
         now_ms!(),
         " WHERE id = ?"
     );
     let query = sqlx::query(sql)
         .bind(stored(key.epoch))
         .bind(&new.file_name)
-        .bind(json(&new.labels)?)
         .bind(new.write_method.number())
+        .bind(shortest)
         .bind(key.import);
     run(connection, query).await?;
     Ok(key)

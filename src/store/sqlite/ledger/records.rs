@@ -14,13 +14,17 @@ use crate::store::sqlite::sql::{fetch_all, fetch_optional};
 use crate::store::{ImportFilter, StoreError};
 
 /// An import with its newest session.
-pub(super) struct Stored {
-    pub(super) id: i64,
+pub(in crate::store::sqlite) struct Stored {
+    pub(in crate::store::sqlite) id: i64,
     pub(super) epoch: u64,
     pub(super) state: ImportState,
     pub(super) fingerprint: [u8; 32],
     pub(super) create_time_ms: i64,
     pub(super) file_sha256: Option<[u8; 32]>,
+    pub(super) tenant: String,
+    pub(super) reject_retention_ms: Option<i64>,
+    /// Values are not told any more.
+    pub(in crate::store::sqlite) values_expired: bool,
     pub(super) session: StoredSession,
     row: SqliteRow,
 }
@@ -39,19 +43,23 @@ pub(super) struct StoredSession {
 const SELECT: &str = concat!(
     "SELECT i.*, s.epoch AS session_epoch, s.cancel_reason, s.received_bytes, s.received_rows, \
      s.phase, s.retries, s.lease_until_ms > now_ms AS is_leased, \
+     coalesce(i.reject_retention_ms = 0, 0) \
+     OR coalesce(i.rejects_expire_time_ms <= now_ms, 0) AS values_expired, \
      max(now_ms - s.begin_time_ms, 0) AS age_ms \
      FROM (SELECT ",
     now_ms!(),
     " AS now_ms), rowlift_imports i JOIN rowlift_sessions s ON s.import = i.id \
-     AND s.epoch = (SELECT max(epoch) FROM rowlift_sessions WHERE import = i.id) WHERE "
+     AND s.epoch = (SELECT max(epoch) FROM rowlift_sessions WHERE import = i.id) \
+     WHERE NOT (coalesce(i.expire_time_ms <= now_ms, 0) \
+     AND (i.state <> 2 OR s.lease_until_ms <= i.expire_time_ms)) AND "
 );
 
 /// What [`ImportRecord::state`] is, in SQL.
 const STATE: &str = "CASE WHEN i.state <> 2 THEN i.state WHEN s.lease_until_ms <= now_ms THEN 3 \
                      WHEN s.cancel_reason IS NOT NULL THEN 4 ELSE 2 END";
 
-/// One import by its id.
-pub(super) async fn find(
+/// One import by its id, unless that has expired.
+pub(in crate::store::sqlite) async fn find(
     connection: &mut SqliteConnection,
     owner: &str,
     id: &str,
@@ -68,12 +76,11 @@ pub(in crate::store::sqlite) async fn one(
     connection: &mut SqliteConnection,
     owner: &str,
     id: &str,
-) -> Result<Option<(i64, ImportRecord)>, StoreError> {
+) -> Result<Option<ImportRecord>, StoreError> {
     let Some(found) = find(connection, owner, id).await? else {
         return Ok(None);
     };
-    let import = found.id;
-    Ok(Some((import, record(connection, found).await?)))
+    record(connection, found).await.map(Some)
 }
 
 /// See [`crate::store::Store::imports`].
@@ -127,9 +134,13 @@ pub(super) async fn record(
 ) -> Result<ImportRecord, StoreError> {
     let row = &found.row;
     let outcome: Option<&str> = row.get("outcome");
-    let outcome: Option<ImportOutcome> = outcome.map(from_json).transpose()?;
+    let mut outcome: Option<ImportOutcome> = outcome.map(from_json).transpose()?;
     let failure: Option<&str> = row.get("failure");
-    let failure: Option<Failure> = failure.map(from_json).transpose()?;
+    let mut failure: Option<Failure> = failure.map(from_json).transpose()?;
+    if found.values_expired {
+        outcome = outcome.map(|outcome| outcome.without_values());
+        failure = failure.map(|failure| failure.without_values());
+    }
     let (stats, committed_offset) = match &outcome {
         Some(outcome) => (outcome.stats, outcome.committed_offset),
         None => live_stats(connection, &found).await?,
@@ -139,7 +150,7 @@ pub(super) async fn record(
     Ok(ImportRecord {
         owner: row.get("owner"),
         import_id: row.get("import_id"),
-        tenant: row.get("tenant"),
+        tenant: found.tenant.clone(),
         table: row.get("target_table"),
         file_name: row.get("file_name"),
         state: match found.state {
@@ -202,6 +213,9 @@ fn stored_import(row: SqliteRow) -> Result<Stored, StoreError> {
             .map_err(|_| internal("ledger: a fingerprint is not of 32 bytes"))?,
         create_time_ms: row.get("create_time_ms"),
         file_sha256: file_sha256.map_err(|_| internal("ledger: a SHA-256 is not of 32 bytes"))?,
+        tenant: row.get("tenant"),
+        reject_retention_ms: row.get("reject_retention_ms"),
+        values_expired: row.get("values_expired"),
         session: StoredSession {
             epoch: number(row.get("session_epoch")),
             cancel_reason: row.get("cancel_reason"),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{number, stored};
+use super::{now_ms, number, stored};
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::store::sqlite::error::internal;
 use crate::store::sqlite::sql::{fetch_all, fetch_one, fetch_optional, run};
@@ -108,9 +108,13 @@ pub(in crate::store::sqlite) async fn source(
     owner: &str,
     id: &str,
 ) -> Result<Option<RejectedSource>, StoreError> {
-    let sql = "SELECT i.id, i.source_layout, \
-               (SELECT count(*) FROM rowlift_rejected_rows r WHERE r.import = i.id) \
-               FROM rowlift_imports i WHERE i.owner = ? AND i.import_id = ?";
+    let sql = concat!(
+        "SELECT i.id, CASE WHEN i.wiped OR coalesce(i.rejects_expire_time_ms <= ",
+        now_ms!(),
+        ", 0) THEN NULL ELSE i.source_layout END, \
+         (SELECT count(*) FROM rowlift_rejected_rows r WHERE r.import = i.id) \
+         FROM rowlift_imports i WHERE i.owner = ? AND i.import_id = ?"
+    );
     let query = sqlx::query(sql).bind(owner).bind(id);
     let Some(row) = fetch_optional(connection, query).await? else {
         return Ok(None);
