@@ -23,6 +23,7 @@ pub mod sandbox;
 mod sheet;
 pub mod sniff;
 pub mod spool;
+pub mod survey;
 pub mod unwrap;
 pub mod worker;
 
@@ -57,6 +58,8 @@ pub enum HeaderRow {
     Absent,
     /// In this row, as the spreadsheet program counts (CSV: this record, blank lines counted).
     Row(u32),
+    /// In any row, which is not known yet: all rows are handed out as rows.
+    Any,
 }
 
 /// How a CSV file is written.

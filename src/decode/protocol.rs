@@ -6,7 +6,8 @@
 //! Reading blocks; killing the child ends it.
 //!
 //! ```text
-//! stream  = message*            header (rows)* end | (header (rows)*)? failure
+//! stream  = header (rows)* end | (header (rows)*)? failure      a sheet is decoded
+//!         | ((rows)* sheet)* end | ((rows)* sheet)* failure      a workbook is surveyed
 //! message = u8 kind | u32 length, little-endian | payload
 //! ```
 //!
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::survey::{SheetEntry, SurveyRequest};
 use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::frame::{Frame, FrameError};
 use crate::model::import::FileFormat;
@@ -33,6 +35,7 @@ pub const MESSAGE_BYTES_MAX: u64 = 64 << 20;
 
 const HEADER: u8 = b'H';
 const ROWS: u8 = b'R';
+const SHEET: u8 = b'S';
 const END: u8 = b'E';
 const FAILURE: u8 = b'F';
 
@@ -53,11 +56,21 @@ pub struct WorkbookRequest {
 #[serde(deny_unknown_fields)]
 pub struct ChildRequest {
     /// What is wanted of the workbook.
-    pub workbook: WorkbookRequest,
+    pub task: Task,
     /// The bounds, the child's own among them.
     pub limits: Limits,
     /// CPU seconds that the child may use.
     pub cpu_seconds: u64,
+}
+
+/// What a child does with a workbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// All rows of one sheet.
+    Decode(WorkbookRequest),
+    /// The first rows of every sheet.
+    Survey(SurveyRequest),
 }
 
 /// What the child tells the parent.
@@ -67,6 +80,8 @@ pub enum Message {
     Header(SourceHeader),
     /// Rows.
     Rows(Frame),
+    /// The sheet whose first rows precede.
+    Sheet(SheetEntry),
     /// Nothing follows.
     End(Totals),
     /// Nothing follows, and why.
@@ -114,6 +129,11 @@ pub fn write_rows(pipe: &mut impl Write, frame: &Frame) -> io::Result<()> {
     write_message(pipe, ROWS, frame.as_bytes())
 }
 
+/// Writes a sheet, after its rows.
+pub fn write_sheet(pipe: &mut impl Write, entry: &SheetEntry) -> io::Result<()> {
+    write_json(pipe, SHEET, entry)
+}
+
 /// Writes the end.
 pub fn write_end(pipe: &mut impl Write, totals: Totals) -> io::Result<()> {
     write_json(pipe, END, &totals)
@@ -136,7 +156,7 @@ pub fn read_message(pipe: &mut impl Read) -> Result<Option<Message>, ProtocolErr
     let mut length = [0; 4];
     pipe.read_exact(&mut length).map_err(cut)?;
     let length = u64::from(u32::from_le_bytes(length));
-    if !matches!(kind, HEADER | ROWS | END | FAILURE) {
+    if !matches!(kind, HEADER | ROWS | SHEET | END | FAILURE) {
         return Err(ProtocolError::UnknownKind(kind));
     }
     if length > MESSAGE_BYTES_MAX {
@@ -152,6 +172,7 @@ pub fn read_message(pipe: &mut impl Read) -> Result<Option<Message>, ProtocolErr
     }
     let message = match kind {
         HEADER => Message::Header(parse_json(&payload)?),
+        SHEET => Message::Sheet(parse_json(&payload)?),
         END => Message::End(parse_json(&payload)?),
         FAILURE => Message::Failure(parse_json(&payload)?),
         _ => Message::Rows(Frame::parse(payload).map_err(ProtocolError::Frame)?),

@@ -1,7 +1,7 @@
 //! The parent's side of the decoder's child process.
 //!
-//! In: an open file and a [`WorkbookRequest`]. Out: [`Decoded`] messages, or the reason why the
-//! child died. Bounded by [`Limits`], which the child sets on itself; its standard error is kept
+//! In: an open file and a [`WorkbookRequest`], or a [`SurveyRequest`]. Out: [`Decoded`] messages,
+//! or a [`Survey`], or the reason why the child died. Bounded by [`Limits`], which the child sets on itself; its standard error is kept
 //! up to `STDERR_BYTES_MAX`. Reading blocks: use it on a blocking thread. A [`Killer`] stops
 //! it from any other; dropping the [`Decoder`] kills and reaps the child, so that neither a
 //! process nor a zombie is left.
@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use crate::decode::Decoded;
 use crate::decode::error::{DeathCause, DecodeError};
 use crate::decode::limits::Limits;
-use crate::decode::protocol::{self, ChildRequest, Message, WorkbookRequest};
+use crate::decode::protocol::{self, ChildRequest, Message, Task, WorkbookRequest};
+use crate::decode::survey::{
+    SHEETS_MAX, SURVEY_BYTES_MAX, Survey, SurveyRequest, SurveyedSheet,
+};
 use crate::model::frame::Frame;
 
 /// What is kept of the child's standard error, for the log and for the cause of its death.
@@ -29,6 +32,9 @@ const EXIT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A sheet's name is at most 31 characters long in every program that writes them.
 const SHEET_NAME_BYTES_MAX: usize = 4 * 1024;
+
+/// What is taken of a survey, bytes: what is asked for, with the rows at its bounds.
+const RECEIVED_BYTES_MAX: usize = SURVEY_BYTES_MAX + 2 * protocol::ROW_BYTES_MAX;
 
 const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
@@ -54,6 +60,12 @@ pub struct Decoder {
     is_done: bool,
 }
 
+/// A running child that surveys a workbook.
+#[derive(Debug)]
+pub struct Surveyor {
+    decoder: Decoder,
+}
+
 /// Kills a decoder's child, from any thread and any number of times.
 #[derive(Debug, Clone)]
 pub struct Killer {
@@ -76,19 +88,36 @@ impl Sandbox {
         request: &WorkbookRequest,
         limits: &Limits,
     ) -> Result<Decoder, DecodeError> {
+        check_name(&request.sheet)?;
+        Sandbox::start_task(program, file, Task::Decode(request.clone()), limits)
+    }
+
+    /// The same for the first rows of the sheets.
+    pub fn survey(
+        program: &Path,
+        file: File,
+        request: &SurveyRequest,
+        limits: &Limits,
+    ) -> Result<Surveyor, DecodeError> {
+        check_name(&request.sheet)?;
+        let task = Task::Survey(request.clone());
+        let decoder = Sandbox::start_task(program, file, task, limits)?;
+        Ok(Surveyor { decoder })
+    }
+
+    fn start_task(
+        program: &Path,
+        file: File,
+        task: Task,
+        limits: &Limits,
+    ) -> Result<Decoder, DecodeError> {
         let io = |error: &std::io::Error| DecodeError::io("start the decoder", error);
-        if request.sheet.len() > SHEET_NAME_BYTES_MAX {
-            return Err(DecodeError::SheetNotFound {
-                wanted: request.sheet.clone(),
-                available: Vec::new(),
-            });
-        }
         let n_mib = file.metadata().map_err(|error| io(&error))?.len() >> 20;
         let cpu_seconds = limits
             .child_cpu_seconds_min
             .saturating_add(n_mib.saturating_mul(limits.child_cpu_seconds_per_mib));
         let request = ChildRequest {
-            workbook: request.clone(),
+            task,
             limits: limits.clone(),
             cpu_seconds,
         };
@@ -130,6 +159,62 @@ impl Sandbox {
     }
 }
 
+fn check_name(sheet: &str) -> Result<(), DecodeError> {
+    if sheet.len() > SHEET_NAME_BYTES_MAX {
+        return Err(DecodeError::SheetNotFound {
+            wanted: sheet.to_owned(),
+            available: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+// === impl Surveyor ===
+
+impl Surveyor {
+    /// Kills the child from any thread.
+    pub fn killer(&self) -> Killer {
+        self.decoder.killer()
+    }
+
+    /// All that the child finds. Blocks.
+    pub fn read(mut self) -> Result<Survey, DecodeError> {
+        let decoder = &mut self.decoder;
+        let mut sheets: Vec<SurveyedSheet> = Vec::new();
+        let mut rows = Vec::new();
+        let mut n_bytes = 0;
+        loop {
+            match decoder.read_message()? {
+                Message::Rows(frame) => {
+                    n_bytes += frame.as_bytes().len();
+                    decoder.n_rows += u64::try_from(frame.n_rows()).unwrap_or(u64::MAX);
+                    rows.push(frame);
+                }
+                Message::Sheet(entry) => {
+                    let rows = std::mem::take(&mut rows);
+                    sheets.push(SurveyedSheet { entry, rows });
+                }
+                Message::End(totals) if totals.n_rows == decoder.n_rows && rows.is_empty() => break,
+                Message::Failure(failure) => return Err(failure),
+                Message::Header(_) => return Err(decoder.refuse("a header".to_owned())),
+                Message::End(_) => {
+                    return Err(decoder.refuse("the totals do not add up".to_owned()));
+                }
+            }
+            if n_bytes > RECEIVED_BYTES_MAX || sheets.len() > SHEETS_MAX {
+                return Err(decoder.refuse("more than was asked for".to_owned()));
+            }
+        }
+        // Charts alone are a workbook too.
+        let first = sheets.first().ok_or_else(|| DecodeError::NoHeader {
+            row: 1,
+            why: "no sheet holds cells".to_owned(),
+        })?;
+        let format = first.entry.format;
+        Ok(Survey { format, sheets })
+    }
+}
+
 // === impl Decoder ===
 
 impl Decoder {
@@ -154,12 +239,7 @@ impl Decoder {
     }
 
     fn take_message(&mut self) -> Result<Option<Decoded>, DecodeError> {
-        let message = match protocol::read_message(&mut self.pipe) {
-            Ok(Some(message)) => message,
-            Ok(None) | Err(protocol::ProtocolError::Cut) => return Err(self.explain_death()),
-            Err(error) => return Err(self.refuse(error.to_string())),
-        };
-        match message {
+        match self.read_message()? {
             Message::Header(header) if self.first_data_row_number.is_none() => {
                 self.first_data_row_number = Some(header.first_data_row_number);
                 Ok(Some(Decoded::Header(header)))
@@ -175,7 +255,16 @@ impl Decoder {
             }
             Message::Failure(failure) => Err(failure),
             Message::Header(_) => Err(self.refuse("two headers".to_owned())),
+            Message::Sheet(_) => Err(self.refuse("a sheet of a survey".to_owned())),
             Message::End(_) => Err(self.refuse("the totals do not add up".to_owned())),
+        }
+    }
+
+    fn read_message(&mut self) -> Result<Message, DecodeError> {
+        match protocol::read_message(&mut self.pipe) {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) | Err(protocol::ProtocolError::Cut) => Err(self.explain_death()),
+            Err(error) => Err(self.refuse(error.to_string())),
         }
     }
 

@@ -1,6 +1,8 @@
-//! A workbook's sheet as rows: the only user of calamine, inside the decoder's child process.
+//! A workbook's sheet as rows, or the first rows of all of its sheets: the only user of calamine,
+//! inside the decoder's child process.
 //!
-//! In: a seekable file and a [`WorkbookRequest`]. Out: a header and frames, through a [`Sink`].
+//! In: a seekable file and a [`WorkbookRequest`], or a [`SurveyRequest`]. Out: a header and frames,
+//! or frames and the sheets that they are of, through a [`Sink`].
 //! Bounded by [`Limits`] where it counts, and by the limits that the process has set itself
 //! where calamine allocates or spins; a panic of calamine is caught in
 //! [`worker`](crate::decode::worker). Cancelled by killing the process.
@@ -12,16 +14,21 @@
 //!                    └─ OLE2 ─────────── xls: calamine's range ───────────┘
 //! ```
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 
-use crate::decode::HeaderRow;
+use calamine::{Sheet, SheetVisible};
+
+use crate::decode::{HeaderRow, SourceHeader};
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::WorkbookRequest;
 use crate::decode::sheet::container::Container;
 use crate::decode::sheet::file::SharedFile;
-use crate::decode::sheet::rows::{Rows, SheetInfo, Sink};
+use crate::decode::sheet::rows::{Outcome, Rows, SheetInfo, Sink};
+use crate::decode::survey::{SHEETS_MAX, SURVEY_BYTES_MAX, SheetEntry, SurveyRequest};
+use crate::model::frame::Frame;
 use crate::model::import::FileFormat;
 
 mod cells;
@@ -50,34 +57,73 @@ pub(crate) fn decode(
             why: "rows are counted from 1".to_owned(),
         });
     }
+    let mut job = Job {
+        aim: Aim::Decode(request),
+        limits,
+        sink,
+    };
+    read(file, request.format, &mut job)
+}
+
+/// Hands the first rows of the workbook's sheets to `sink`, each sheet after its rows.
+pub(crate) fn survey(
+    file: File,
+    request: &SurveyRequest,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(), DecodeError> {
+    let n_bytes = Cell::new(0);
+    let mut sink = SurveySink {
+        inner: sink,
+        n_bytes: &n_bytes,
+    };
+    let mut job = Job {
+        aim: Aim::Survey(request, &n_bytes),
+        limits,
+        sink: &mut sink,
+    };
+    read(file, request.format, &mut job)
+}
+
+fn read(file: File, declared: Option<FileFormat>, job: &mut Job<'_>) -> Result<(), DecodeError> {
     let file = SharedFile::new(file).map_err(|error| DecodeError::io("open the spool", &error))?;
     let container = Container::of(&file)?;
     let format = container.format();
-    if let Some(declared) = request.format
+    if let Some(declared) = declared
         && declared != format
     {
         return Err(DecodeError::unsupported(format!(
             "the file is {format:?}, not {declared:?} as declared"
         )));
     }
-    let mut job = Job {
-        request,
-        limits,
-        sink,
-    };
     match container {
-        Container::Xlsx => xlsx::read(&file, &mut job),
-        Container::Xlsb => xlsb::read(&file, &mut job),
-        Container::Ods => range::read_ods(&file, &mut job),
-        Container::Xls => range::read_xls(&file, &mut job),
+        Container::Xlsx => xlsx::read(&file, job),
+        Container::Xlsb => xlsb::read(&file, job),
+        Container::Ods => range::read_ods(&file, job),
+        Container::Xls => range::read_xls(&file, job),
     }
 }
 
 /// What every format needs to read its sheets.
 pub(crate) struct Job<'j> {
-    request: &'j WorkbookRequest,
+    aim: Aim<'j>,
     limits: &'j Limits,
     sink: &'j mut dyn Sink,
+}
+
+/// What the sheets are read for.
+#[derive(Debug, Clone, Copy)]
+enum Aim<'j> {
+    /// All rows of one of them.
+    Decode(&'j WorkbookRequest),
+    /// The first rows of each; counts their bytes.
+    Survey(&'j SurveyRequest, &'j Cell<usize>),
+}
+
+/// Passes rows and sheets on, and counts their bytes; a survey has no headers.
+struct SurveySink<'s> {
+    inner: &'s mut dyn Sink,
+    n_bytes: &'s Cell<usize>,
 }
 
 // === impl Job ===
@@ -89,12 +135,73 @@ impl Job<'_> {
             name: name.to_owned(),
             n_rows_hint,
         };
-        Rows::new(self.sink, sheet, self.request.header, self.limits)
+        match self.aim {
+            Aim::Decode(request) => Rows::new(self.sink, sheet, request.header, self.limits),
+            Aim::Survey(request, _) => Rows::survey(self.sink, sheet, request, self.limits),
+        }
     }
 
-    /// Ends a workbook in whose sheets, the last of them `name`, nothing was found.
-    fn finish_empty(&mut self, format: FileFormat, name: &str) -> Result<(), DecodeError> {
-        self.rows(format, name, None).finish_without_content()
+    /// Reads those of `sheets` that are wanted, by their indexes.
+    fn read_sheets(
+        &mut self,
+        format: FileFormat,
+        sheets: &[Sheet],
+        mut read: impl FnMut(&mut Job<'_>, usize) -> Result<Outcome, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let (request, n_bytes) = match self.aim {
+            Aim::Survey(request, n_bytes) => (request, n_bytes),
+            Aim::Decode(request) => {
+                let mut last = "";
+                for index in choice::candidates(sheets, &request.sheet)? {
+                    match read(self, index)? {
+                        Outcome::Read => return Ok(()),
+                        Outcome::NoContent => last = &sheets[index].name,
+                    }
+                }
+                return self.rows(format, last, None).finish_without_content();
+            }
+        };
+        if sheets.len() > SHEETS_MAX {
+            return Err(DecodeError::limit(
+                "sheets_max",
+                count(sheets.len()),
+                count(SHEETS_MAX),
+            ));
+        }
+        let candidates = choice::candidates(sheets, &request.sheet)?;
+        let is_named = !request.sheet.is_empty();
+        let mut is_found = false;
+        for (index, sheet) in choice::worksheets(sheets) {
+            let may_be_read = !is_found && candidates.contains(&index);
+            let is_wanted = may_be_read || !is_named && n_bytes.get() < SURVEY_BYTES_MAX;
+            let has_content = is_wanted && read(self, index)? == Outcome::Read;
+            let is_read = may_be_read && (has_content || is_named);
+            is_found |= is_read;
+            self.sink.sheet(SheetEntry {
+                format,
+                name: sheet.name.clone(),
+                is_hidden: sheet.visible != SheetVisible::Visible,
+                is_read,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+// === impl SurveySink ===
+
+impl Sink for SurveySink<'_> {
+    fn header(&mut self, _header: SourceHeader) -> Result<(), DecodeError> {
+        Ok(())
+    }
+
+    fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {
+        self.n_bytes.set(self.n_bytes.get() + frame.as_bytes().len());
+        self.inner.rows(frame)
+    }
+
+    fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
+        self.inner.sheet(entry)
     }
 }
 

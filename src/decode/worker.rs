@@ -18,9 +18,10 @@ use rlimit::Resource;
 
 use crate::decode::SourceHeader;
 use crate::decode::error::{DeathCause, DecodeError, shown};
-use crate::decode::protocol::{self, ChildRequest, Totals};
+use crate::decode::protocol::{self, ChildRequest, Task, Totals};
 use crate::decode::sheet;
 use crate::decode::sheet::rows::Sink;
+use crate::decode::survey::SheetEntry;
 use crate::model::frame::Frame;
 
 /// The parent is gone, or was never there.
@@ -72,7 +73,11 @@ fn decode(request: &ChildRequest, pipe: &mut File) -> Result<Totals, DecodeError
         *hook_note.lock().unwrap_or_else(PoisonError::into_inner) = Some(PanicNote::of(info));
     }));
     let decoded = panic::catch_unwind(AssertUnwindSafe(|| {
-        sheet::decode(file, &request.workbook, &request.limits, &mut sink)
+        let limits = &request.limits;
+        match &request.task {
+            Task::Decode(workbook) => sheet::decode(file, workbook, limits, &mut sink),
+            Task::Survey(survey) => sheet::survey(file, survey, limits, &mut sink),
+        }
     }));
     match decoded {
         Ok(Ok(())) => Ok(sink.totals),
@@ -129,6 +134,11 @@ impl Sink for PipeSink<'_> {
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {
         self.totals.n_rows += u64::try_from(frame.n_rows()).unwrap_or(u64::MAX);
         protocol::write_rows(self.pipe, &frame)
+            .map_err(|error| DecodeError::io("write to the pipe", &error))
+    }
+
+    fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
+        protocol::write_sheet(self.pipe, &entry)
             .map_err(|error| DecodeError::io("write to the pipe", &error))
     }
 }

@@ -65,7 +65,7 @@ impl Sample {
             return Err(DecodeError::InvalidOption { what });
         }
         let header_record = match header {
-            HeaderRow::Absent | HeaderRow::Row(0) => None,
+            HeaderRow::Absent | HeaderRow::Any | HeaderRow::Row(0) => None,
             HeaderRow::Row(row) => Some(usize::try_from(row).unwrap_or(usize::MAX)),
         };
         Ok(Sample {

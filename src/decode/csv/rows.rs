@@ -16,6 +16,8 @@ use crate::model::import::FileFormat;
 #[derive(Debug)]
 pub(super) struct Rows {
     stage: Stage,
+    /// Any row may turn out to be the header.
+    may_be_header: bool,
     builder: FrameBuilder,
     columns_max: u64,
     row_bytes_max: usize,
@@ -52,12 +54,13 @@ impl Rows {
     /// At the start of a file.
     pub(super) fn new(header: HeaderRow, limits: &Limits) -> Rows {
         let stage = match header {
-            HeaderRow::Absent | HeaderRow::Row(0) => Stage::Data,
+            HeaderRow::Absent | HeaderRow::Any | HeaderRow::Row(0) => Stage::Data,
             HeaderRow::Row(1) => Stage::Header,
             HeaderRow::Row(row) => Stage::Before(row - 1),
         };
         Rows {
             stage,
+            may_be_header: header == HeaderRow::Any,
             builder: FrameBuilder::new(),
             columns_max: limits.columns_max,
             row_bytes_max: usize::try_from(limits.csv_row_bytes_max).unwrap_or(usize::MAX),
@@ -111,7 +114,7 @@ impl Rows {
     }
 
     fn push(&mut self, cell: RawCell<'_>) -> Result<(), DecodeError> {
-        if self.n_records == 0 && self.stage != Stage::Header {
+        if self.n_records == 0 && self.stage != Stage::Header && !self.may_be_header {
             check_first(cell)?;
         }
         if matches!(self.stage, Stage::Before(_)) {

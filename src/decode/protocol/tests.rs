@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::{MESSAGE_BYTES_MAX, Message, ProtocolError, Totals, read_message};
 use crate::decode::SourceHeader;
 use crate::decode::error::DecodeError;
+use crate::decode::survey::SheetEntry;
 use crate::model::cell::Cell;
 use crate::model::frame::FrameBuilder;
 use crate::model::import::FileFormat;
@@ -18,6 +19,15 @@ fn header() -> SourceHeader {
     }
 }
 
+fn entry() -> SheetEntry {
+    SheetEntry {
+        format: FileFormat::Ods,
+        name: "Hidden".to_owned(),
+        is_hidden: true,
+        is_read: false,
+    }
+}
+
 /// One message of every kind.
 fn stream() -> (Vec<u8>, Vec<Message>) {
     let mut builder = FrameBuilder::new();
@@ -30,11 +40,13 @@ fn stream() -> (Vec<u8>, Vec<Message>) {
     let mut pipe = Vec::new();
     super::write_header(&mut pipe, &header()).unwrap();
     super::write_rows(&mut pipe, &frame).unwrap();
+    super::write_sheet(&mut pipe, &entry()).unwrap();
     super::write_end(&mut pipe, totals).unwrap();
     super::write_failure(&mut pipe, &failure).unwrap();
     let messages = vec![
         Message::Header(header()),
         Message::Rows(frame),
+        Message::Sheet(entry()),
         Message::End(totals),
         Message::Failure(failure),
     ];

@@ -12,16 +12,18 @@ use crate::decode::sheet::corrupt;
 /// Sheets that an error lists.
 const LISTED_MAX: usize = 20;
 
+/// Sheets that hold cells, with their indexes.
+pub(crate) fn worksheets(sheets: &[Sheet]) -> impl Iterator<Item = (usize, &Sheet)> {
+    sheets
+        .iter()
+        .enumerate()
+        .filter(|(_, sheet)| sheet.typ == SheetType::WorkSheet)
+}
+
 /// Indexes into `sheets`, in the order in which to try them.
 pub(crate) fn candidates(sheets: &[Sheet], wanted: &str) -> Result<Vec<usize>, DecodeError> {
-    let worksheets = || {
-        sheets
-            .iter()
-            .enumerate()
-            .filter(|(_, sheet)| sheet.typ == SheetType::WorkSheet)
-    };
     if wanted.is_empty() {
-        let visible = worksheets().filter(|(_, sheet)| sheet.visible == SheetVisible::Visible);
+        let visible = worksheets(sheets).filter(|(_, sheet)| sheet.visible == SheetVisible::Visible);
         let candidates: Vec<usize> = visible.map(|(index, _)| index).collect();
         // calamine finds sheets by name, and would read the first of two.
         return match repeated(sheets) {
@@ -38,7 +40,7 @@ pub(crate) fn candidates(sheets: &[Sheet], wanted: &str) -> Result<Vec<usize>, D
         (Some((index, sheet)), None) if sheet.typ == SheetType::WorkSheet => Ok(vec![index]),
         _ => Err(DecodeError::SheetNotFound {
             wanted: wanted.to_owned(),
-            available: worksheets()
+            available: worksheets(sheets)
                 .take(LISTED_MAX)
                 .map(|(_, sheet)| sheet.name.clone())
                 .collect(),

@@ -11,10 +11,9 @@ use calamine::{Data, Ods, OdsError, Range, Reader, Sheet, Xls, XlsError, Xlsx, X
 
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::{Values, duration_days, error_text, is_error_text};
-use crate::decode::sheet::choice::candidates;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
-use crate::decode::sheet::rows::{Outcome, Rows};
+use crate::decode::sheet::rows::Rows;
 use crate::decode::sheet::{Job, broken, corrupt, count, ole};
 use crate::model::cell::Cell;
 use crate::model::import::FileFormat;
@@ -68,19 +67,14 @@ fn read_sheets(
     job: &mut Job<'_>,
     mut open: impl FnMut(&str) -> Result<Grid, DecodeError>,
 ) -> Result<(), DecodeError> {
-    let mut last = "";
-    for index in candidates(sheets, &job.request.sheet)? {
+    job.read_sheets(format, sheets, |job, index| {
         let name = sheets[index].name.as_str();
         let grid = open(name)?;
         let n_rows_hint = grid.values.end().map(|(row, _)| u64::from(row) + 1);
         let mut rows = job.rows(format, name, n_rows_hint);
         read_grid(&grid, &mut values, &mut rows)?;
-        match rows.finish()? {
-            Outcome::Read => return Ok(()),
-            Outcome::NoContent => last = name,
-        }
-    }
-    job.finish_empty(format, last)
+        rows.finish()
+    })
 }
 
 fn read_grid(grid: &Grid, values: &mut Values, rows: &mut Rows<'_>) -> Result<(), DecodeError> {
@@ -98,6 +92,9 @@ fn read_grid(grid: &Grid, values: &mut Values, rows: &mut Rows<'_>) -> Result<()
         return Ok(());
     };
     for row in first_row..=last_row {
+        if rows.is_full() {
+            break;
+        }
         for column in first_column..=last_column {
             let value = grid.values.get_value((row, column)).unwrap_or(&Data::Empty);
             let formula = || {

@@ -2,12 +2,13 @@
 //!
 //! In: cells with their places, from the top left, row by row. Out: one [`SourceHeader`], then
 //! [`Frame`]s, through a [`Sink`]. Bounded: a frame is cut at [`FRAME_BYTES_TARGET`], a row at
-//! [`ROW_BYTES_MAX`], a row's cells at `columns_max`.
+//! [`ROW_BYTES_MAX`], a row's cells at `columns_max`, a survey at its own bounds.
 
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::ROW_BYTES_MAX;
 use crate::decode::sheet::{corrupt, count};
+use crate::decode::survey::{SHEET_BYTES_MAX, SheetEntry, SurveyRequest};
 use crate::decode::{HeaderRow, SourceHeader, returned};
 use crate::model::cell::Cell;
 use crate::model::frame::{FRAME_BYTES_TARGET, Frame, FrameBuilder};
@@ -19,6 +20,8 @@ pub(crate) trait Sink {
     fn header(&mut self, header: SourceHeader) -> Result<(), DecodeError>;
     /// Takes rows.
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError>;
+    /// Takes the sheet whose first rows were handed on; surveys only.
+    fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError>;
 }
 
 /// The sheet that rows come from.
@@ -43,14 +46,28 @@ pub(crate) struct Rows<'s> {
     header_index: Option<u32>,
     /// 0-based.
     first_data_row: u32,
+    /// 0-based; data in rows above is passed over.
+    first_kept_row: u32,
+    /// What a survey still wants; `None`: everything.
+    wanted: Option<Wanted>,
     names: Vec<String>,
     builder: FrameBuilder,
     /// The place of the last cell.
     last: Option<(u32, u32)>,
     /// 0-based number of the row that is open in the builder.
     open_row: Option<u32>,
+    /// Where it starts there, bytes.
+    row_start: usize,
     has_content: bool,
     is_header_sent: bool,
+}
+
+/// What a survey still wants of a sheet.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    n_rows: u32,
+    n_bytes: usize,
+    is_full: bool,
 }
 
 /// What a sheet turned out to hold.
@@ -73,7 +90,7 @@ impl<'s> Rows<'s> {
         limits: &Limits,
     ) -> Rows<'s> {
         let (header_index, first_data_row) = match header {
-            HeaderRow::Absent => (None, 0),
+            HeaderRow::Absent | HeaderRow::Any => (None, 0),
             // Row numbers start at 1; 0 is refused with the request.
             HeaderRow::Row(number) => (Some(number.saturating_sub(1)), number),
         };
@@ -85,13 +102,40 @@ impl<'s> Rows<'s> {
             header,
             header_index,
             first_data_row,
+            first_kept_row: first_data_row,
+            wanted: None,
             names: Vec::new(),
             builder: FrameBuilder::new(),
             last: None,
             open_row: None,
+            row_start: 0,
             has_content: false,
             is_header_sent: false,
         }
+    }
+
+    /// The first rows of `sheet`, as far as `request` wants them.
+    pub(crate) fn survey(
+        sink: &'s mut dyn Sink,
+        sheet: SheetInfo,
+        request: &SurveyRequest,
+        limits: &Limits,
+    ) -> Rows<'s> {
+        let wanted = Wanted {
+            n_rows: request.n_rows,
+            n_bytes: SHEET_BYTES_MAX,
+            is_full: false,
+        };
+        Rows {
+            first_kept_row: request.first_row.saturating_sub(1),
+            wanted: Some(wanted),
+            ..Rows::new(sink, sheet, HeaderRow::Any, limits)
+        }
+    }
+
+    /// Whether what follows is not wanted any more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.wanted.is_some_and(|wanted| wanted.is_full)
     }
 
     /// Takes the cell at a 0-based place, which must be behind the last one.
@@ -109,15 +153,20 @@ impl<'s> Rows<'s> {
             )));
         }
         self.last = Some((row, column));
-        if cell.is_vacant() {
+        if cell.is_vacant() || self.is_full() {
             return Ok(());
         }
-        if row == 0 && self.header != HeaderRow::Row(1) && returned::is_misplaced(cell) {
+        let may_be_header = matches!(self.header, HeaderRow::Row(1) | HeaderRow::Any);
+        if row == 0 && !may_be_header && returned::is_misplaced(cell) {
             let what = returned::MISPLACED.to_owned();
             return Err(DecodeError::InvalidOption { what });
         }
+        self.has_content = true;
         if self.open_row != Some(row) {
             self.turn_to(row)?;
+            if self.is_full() {
+                return Ok(());
+            }
         }
         if u64::from(column) >= self.columns_max {
             return Err(DecodeError::limit(
@@ -126,8 +175,7 @@ impl<'s> Rows<'s> {
                 self.columns_max,
             ));
         }
-        self.has_content = true;
-        if row >= self.first_data_row {
+        if row >= self.first_kept_row {
             let column = usize::try_from(column).expect("a column fits");
             for _ in self.builder.n_cells_in_row()..column {
                 self.builder.push(Cell::Empty);
@@ -172,14 +220,24 @@ impl<'s> Rows<'s> {
             ));
         }
         self.close_row()?;
+        if row >= self.first_kept_row
+            && let Some(wanted) = &mut self.wanted
+        {
+            if wanted.n_rows == 0 || wanted.n_bytes == 0 {
+                wanted.is_full = true;
+                return Ok(());
+            }
+            wanted.n_rows -= 1;
+        }
         self.open_row = Some(row);
-        if row < self.first_data_row {
+        if row < self.first_kept_row {
             return Ok(());
         }
         if !self.is_header_sent {
             self.send_header()?;
         }
         let ordinal = u64::from(row - self.first_data_row);
+        self.row_start = self.builder.n_bytes();
         self.builder.begin_row(ordinal, u64::from(row) + 1, "");
         Ok(())
     }
@@ -188,10 +246,14 @@ impl<'s> Rows<'s> {
         let Some(row) = self.open_row.take() else {
             return Ok(());
         };
-        if row < self.first_data_row {
+        if row < self.first_kept_row {
             return Ok(());
         }
         self.builder.end_row();
+        if let Some(wanted) = &mut self.wanted {
+            let n_bytes = self.builder.n_bytes() - self.row_start;
+            wanted.n_bytes = wanted.n_bytes.saturating_sub(n_bytes);
+        }
         if self.builder.n_bytes() >= FRAME_BYTES_TARGET {
             self.sink.rows(self.builder.take())?;
         }
@@ -213,7 +275,7 @@ impl<'s> Rows<'s> {
 
     fn send_header(&mut self) -> Result<(), DecodeError> {
         let has_header = match self.header {
-            HeaderRow::Absent => false,
+            HeaderRow::Absent | HeaderRow::Any => false,
             HeaderRow::Row(number) => {
                 if self.names.is_empty() {
                     return Err(DecodeError::NoHeader {

@@ -11,7 +11,6 @@ use calamine::{Sheet, SheetType, SheetVisible};
 
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::Values;
-use crate::decode::sheet::choice::candidates;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
 use crate::decode::sheet::package::{Package, Relationship, target_of};
@@ -51,14 +50,9 @@ struct Workbook {
 pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeError> {
     let mut package = Package::open(file)?;
     let workbook = Workbook::read(&mut package, job)?;
-    let mut last = "";
-    for index in candidates(&workbook.sheets, &job.request.sheet)? {
-        match read_sheet(&workbook, index, &mut package, job)? {
-            Outcome::Read => return Ok(()),
-            Outcome::NoContent => last = &workbook.sheets[index].name,
-        }
-    }
-    job.finish_empty(FileFormat::Xlsb, last)
+    job.read_sheets(FileFormat::Xlsb, &workbook.sheets, |job, index| {
+        read_sheet(&workbook, index, &mut package, job)
+    })
 }
 
 fn read_sheet(
@@ -90,6 +84,9 @@ fn read_sheet(
             },
         };
         rows.cell(found.row, found.column, cell)?;
+        if rows.is_full() {
+            break;
+        }
     }
     rows.finish()
 }

@@ -11,7 +11,6 @@ use calamine::{DataRef, Reader, Xlsx, XlsxError};
 
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::{Values, error_text};
-use crate::decode::sheet::choice::candidates;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
 use crate::decode::sheet::package::Package;
@@ -33,15 +32,10 @@ pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeErr
     if paths.len() != sheets.len() {
         return Err(corrupt("the list of sheets is ambiguous"));
     }
-    let mut last = "";
-    for index in candidates(&sheets, &job.request.sheet)? {
+    job.read_sheets(FileFormat::Xlsx, &sheets, |job, index| {
         let name = sheets[index].name.as_str();
-        match read_sheet(&mut workbook, name, &mut package, &paths[index], job)? {
-            Outcome::Read => return Ok(()),
-            Outcome::NoContent => last = name,
-        }
-    }
-    job.finish_empty(FileFormat::Xlsx, last)
+        read_sheet(&mut workbook, name, &mut package, &paths[index], job)
+    })
 }
 
 fn read_sheet(
@@ -63,6 +57,9 @@ fn read_sheet(
     // The row in which calamine has lost count of cells without a reference.
     let mut lost_row = None;
     while let Some(place) = places.next()? {
+        if rows.is_full() {
+            return rows.finish();
+        }
         let (cell, style) = match cells.next_cell_with_style_id() {
             Ok(Some(cell)) => cell,
             Ok(None) => return Err(broken(path, "ends early")),

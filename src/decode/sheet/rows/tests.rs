@@ -1,6 +1,7 @@
 use super::{Outcome, Rows, SheetInfo, Sink};
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::survey::SheetEntry;
 use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::cell::Cell;
 use crate::model::frame::Frame;
@@ -17,6 +18,10 @@ impl Sink for Taken {
     fn header(&mut self, header: SourceHeader) -> Result<(), DecodeError> {
         self.headers.push(header);
         Ok(())
+    }
+
+    fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
+        panic!("no survey: {entry:?}")
     }
 
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {
