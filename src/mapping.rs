@@ -29,9 +29,13 @@ use crate::model::value::RowBuffer;
 pub mod conflict;
 mod coerce;
 mod describe;
+pub mod guess;
 mod header;
+pub mod plain;
+pub mod propose;
 mod resolve;
 mod row;
+mod words;
 
 /// The source's columns as the decoder or the caller names them.
 #[derive(Debug, Clone, Copy)]

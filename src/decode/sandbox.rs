@@ -19,9 +19,7 @@ use crate::decode::Decoded;
 use crate::decode::error::{DeathCause, DecodeError};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::{self, ChildRequest, Message, Task, WorkbookRequest};
-use crate::decode::survey::{
-    SHEETS_MAX, SURVEY_BYTES_MAX, Survey, SurveyRequest, SurveyedSheet,
-};
+use crate::decode::survey::{SHEETS_MAX, SURVEY_BYTES_MAX, Survey, SurveyRequest, SurveyedSheet};
 use crate::model::frame::Frame;
 
 /// What is kept of the child's standard error, for the log and for the cause of its death.

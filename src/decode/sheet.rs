@@ -20,7 +20,6 @@ use std::fs::File;
 
 use calamine::{Sheet, SheetVisible};
 
-use crate::decode::{HeaderRow, SourceHeader};
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::WorkbookRequest;
@@ -28,6 +27,7 @@ use crate::decode::sheet::container::Container;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::rows::{Outcome, Rows, SheetInfo, Sink};
 use crate::decode::survey::{SHEETS_MAX, SURVEY_BYTES_MAX, SheetEntry, SurveyRequest};
+use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::frame::Frame;
 use crate::model::import::FileFormat;
 
@@ -196,7 +196,8 @@ impl Sink for SurveySink<'_> {
     }
 
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {
-        self.n_bytes.set(self.n_bytes.get() + frame.as_bytes().len());
+        self.n_bytes
+            .set(self.n_bytes.get() + frame.as_bytes().len());
         self.inner.rows(frame)
     }
 

@@ -26,6 +26,7 @@ mod serial;
 mod text;
 
 pub(super) use date::check_format;
+pub(super) use serial::{Meaning, duration_meaning, meaning};
 
 /// What a column takes, once it is mapped.
 #[derive(Debug, Clone)]
@@ -80,6 +81,24 @@ pub(super) struct Fault {
     /// Follows the value in the message: `is not a whole number`.
     pub(super) what: &'static str,
     pub(super) bound: Bound,
+}
+
+// Cells that have no value for any column.
+const CELL_ERROR: Fault = Fault::new(RowErrorCode::CellError, "is an error value");
+const FORMULA_WITHOUT_VALUE: Fault = Fault::new(
+    RowErrorCode::FormulaWithoutValue,
+    "is a formula that no program has computed yet",
+);
+const INVALID_TEXT: Fault = Fault::new(RowErrorCode::InvalidText, "holds bytes that are not text");
+
+/// Why a cell has no value of its own, whatever the column; `None`: it has one, or is empty.
+pub(super) fn fault_of(cell: Cell<'_>) -> Option<Fault> {
+    match cell {
+        Cell::Error(_) => Some(CELL_ERROR),
+        Cell::FormulaWithoutValue => Some(FORMULA_WITHOUT_VALUE),
+        Cell::InvalidText(_) => Some(INVALID_TEXT),
+        _ => None,
+    }
 }
 
 /// The bound that a value broke, for the message and its parameters.
@@ -228,15 +247,9 @@ impl Target {
                 action => self.absent(action),
             },
             Cell::Unset => self.absent(EmptyAction::Automatic),
-            Cell::Error(_) => Err(Fault::new(RowErrorCode::CellError, "is an error value")),
-            Cell::FormulaWithoutValue => Err(Fault::new(
-                RowErrorCode::FormulaWithoutValue,
-                "is a formula that no program has computed yet",
-            )),
-            Cell::InvalidText(_) => Err(Fault::new(
-                RowErrorCode::InvalidText,
-                "holds bytes that are not text",
-            )),
+            Cell::Error(_) => Err(CELL_ERROR),
+            Cell::FormulaWithoutValue => Err(FORMULA_WITHOUT_VALUE),
+            Cell::InvalidText(_) => Err(INVALID_TEXT),
             Cell::Text(text) | Cell::Decimal(text) | Cell::Date(text) | Cell::Time(text) => {
                 text::from_text(self, text, settings, scratch)
             }

@@ -71,6 +71,11 @@ impl<'a> Names<'a> {
         insert(&mut self.aliases, key(alias), index);
     }
 
+    /// Whether a name stands for something.
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        self.find(name) != Match::None
+    }
+
     pub(super) fn find(&self, name: &str) -> Match {
         let exact = self.exact.get(name).or_else(|| self.exact.get(name.trim()));
         if let Some(indexes) = exact {

@@ -22,6 +22,8 @@ use crate::model::reject::SourceKind;
 use crate::model::table::{Column, ColumnType, Table};
 use crate::model::value::Value;
 
+pub(super) use links::names_of;
+
 mod fixed;
 mod links;
 
@@ -125,10 +127,8 @@ impl Resolution<'_> {
             ConflictAction::Update(OnMissing::Reject | OnMissing::Skip)
         );
         let missing = |(index, column): (usize, &Column)| {
-            let is_required = !column.nullable && !column.has_default && !column.generated;
             let is_linked = self.links.iter().any(|link| link.table_column == index);
-            let may_be_fed = column.importable || column.assignable;
-            (inserts && is_required && may_be_fed && !is_linked).then(|| column.name.clone())
+            (inserts && column.is_required() && !is_linked).then(|| column.name.clone())
         };
         let missing: Vec<String> = self
             .table

@@ -14,9 +14,9 @@ use crate::model::value::RowBuffer;
 mod columns;
 mod rows;
 
-/// Columns of a table that has one of everything that matters to the mapping.
-fn contacts() -> Arc<Table> {
-    let column = |name: &str, ty| Column {
+/// A column that may be filled and may stay empty.
+fn column(name: &str, ty: ColumnType) -> Column {
+    Column {
         name: name.to_owned(),
         ty,
         type_name: "as the database spells it".to_owned(),
@@ -26,7 +26,22 @@ fn contacts() -> Arc<Table> {
         importable: true,
         assignable: false,
         aliases: Vec::new(),
-    };
+    }
+}
+
+/// A table with these columns.
+pub(super) fn table_of(columns: &[(&str, ColumnType)]) -> Table {
+    Table {
+        columns: columns
+            .iter()
+            .map(|(name, ty)| column(name, ty.clone()))
+            .collect(),
+        ..Table::clone(&contacts())
+    }
+}
+
+/// Columns of a table that has one of everything that matters to the mapping.
+fn contacts() -> Arc<Table> {
     let price = ColumnType::Numeric(Some(NumericBounds {
         precision: 8,
         scale: 2,

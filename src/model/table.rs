@@ -197,6 +197,14 @@ pub struct CheckConstraint {
     pub columns: Vec<String>,
 }
 
+impl Column {
+    /// Whether a new row cannot do without a value that a caller could give.
+    pub fn is_required(&self) -> bool {
+        let needs_value = !self.nullable && !self.has_default && !self.generated;
+        needs_value && (self.importable || self.assignable)
+    }
+}
+
 impl Table {
     /// Index of the column with exactly this name.
     pub fn column_index(&self, name: &str) -> Option<usize> {

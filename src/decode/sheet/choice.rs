@@ -23,7 +23,8 @@ pub(crate) fn worksheets(sheets: &[Sheet]) -> impl Iterator<Item = (usize, &Shee
 /// Indexes into `sheets`, in the order in which to try them.
 pub(crate) fn candidates(sheets: &[Sheet], wanted: &str) -> Result<Vec<usize>, DecodeError> {
     if wanted.is_empty() {
-        let visible = worksheets(sheets).filter(|(_, sheet)| sheet.visible == SheetVisible::Visible);
+        let visible =
+            worksheets(sheets).filter(|(_, sheet)| sheet.visible == SheetVisible::Visible);
         let candidates: Vec<usize> = visible.map(|(index, _)| index).collect();
         // calamine finds sheets by name, and would read the first of two.
         return match repeated(sheets) {

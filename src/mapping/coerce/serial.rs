@@ -9,7 +9,8 @@ use crate::mapping::coerce::calendar::{DAYS_MAX, checked_micros, in_zone};
 use crate::mapping::coerce::{Fault, Scratch, Settings, Target};
 use crate::model::cell::DateSystem;
 use crate::model::serial::{
-    DAY_MICROS, EPOCH_1900, EPOCH_1904, Moment, moment, write_cell_duration, write_serial,
+    DAY_MICROS, EPOCH_1900, EPOCH_1904, Moment, moment, write_cell_duration, write_date_time,
+    write_serial, write_time,
 };
 use crate::model::table::ColumnType;
 use crate::model::value::Value;
@@ -82,6 +83,53 @@ pub(super) fn from_duration<'v>(
         Some(Moment { day: 0, micros }) => Ok(Value::Time(micros)),
         Some(Moment { day: 1, micros: 0 }) => Ok(Value::Time(DAY_MICROS)),
         _ => Err(Fault::out_of_range("is not within a day")),
+    }
+}
+
+/// What a number of days stands for, where no column asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::mapping) enum Meaning {
+    /// A date, in ISO 8601.
+    Date(String),
+    /// A time of day, in ISO 8601.
+    Time(String),
+    /// A wall clock's date and time, microseconds since 1970-01-01T00:00:00.
+    DateTime(i64),
+    /// Nothing that calendar or clock has.
+    None,
+}
+
+/// What a serial stands for.
+pub(in crate::mapping) fn meaning(serial: f64, system: DateSystem) -> Meaning {
+    let Some(Moment { day, micros }) = moment(serial) else {
+        return Meaning::None;
+    };
+    let is_time = day == 0 && (system == DateSystem::Y1900 || micros != 0);
+    let mut text = String::new();
+    if is_time {
+        write_time(micros, &mut text);
+        return Meaning::Time(text);
+    }
+    match days_since_1970(day, system) {
+        None => Meaning::None,
+        Some(days) if micros != 0 => Meaning::DateTime(days * DAY_MICROS + micros),
+        Some(days) => {
+            write_date_time(days * DAY_MICROS, &mut text);
+            Meaning::Date(text)
+        }
+    }
+}
+
+/// What a span of time stands for: a time of day where it is one, which ods tells from a span in
+/// no way.
+pub(in crate::mapping) fn duration_meaning(days: f64) -> Meaning {
+    match moment(days) {
+        Some(Moment { day: 0, micros }) => {
+            let mut text = String::new();
+            write_time(micros, &mut text);
+            Meaning::Time(text)
+        }
+        _ => Meaning::None,
     }
 }
 

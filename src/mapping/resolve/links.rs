@@ -305,7 +305,7 @@ impl Resolution<'_> {
     }
 }
 
-fn names_of(table: &Table) -> Names<'_> {
+pub(in crate::mapping) fn names_of(table: &Table) -> Names<'_> {
     let columns = table.columns.iter().enumerate();
     let mut names = Names::new(columns.map(|(index, column)| (index, column.name.as_str())));
     for (index, column) in table.columns.iter().enumerate() {
