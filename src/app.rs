@@ -29,6 +29,7 @@ use crate::grpc::auth::AuthLayer;
 use crate::grpc::oversized::OversizedLayer;
 use crate::grpc::service::Rowlift;
 use crate::grpc::trace::TraceLayer;
+use crate::lookup::LookupConfig;
 use crate::metrics::{Metrics, observed};
 use crate::model::import::Failure;
 use crate::proto;
@@ -207,9 +208,15 @@ impl App {
         set_health(&health, ServingStatus::NotServing).await;
         let close = CancellationToken::new();
         let secured = secured::Secured::open(&config, &sessions.store)?;
+        let lookups = LookupConfig {
+            lookups_max: config.lookups_max,
+            // One is left to imports.
+            decoders_max: config.decoders_max.saturating_sub(1).max(1),
+        };
         let service = Rowlift::new(
             Arc::clone(&sessions),
             tasks.clone(),
+            lookups,
             config.message_bytes_max,
         );
         let server = Server::builder()
@@ -396,10 +403,11 @@ async fn measure(
     Ok(Some(addr))
 }
 
-/// Receive window of a connection: with every admitted import held back on one connection (a mesh
-/// has one to each replica), cancel and health still get through.
+/// Receive window of a connection: with every admitted import and lookup held back on one
+/// connection (a mesh has one to each replica), cancel and health still get through.
 fn connection_window(config: &Config) -> u32 {
-    let admitted = config.imports_max.saturating_add(config.imports_queue_max);
+    let imports = config.imports_max.saturating_add(config.imports_queue_max);
+    let admitted = imports.saturating_add(config.lookups_max);
     let streams = u32::try_from(admitted)
         .unwrap_or(u32::MAX)
         .saturating_add(SPARE_STREAMS);

@@ -68,6 +68,8 @@ pub struct Config {
     pub imports_max: usize,
     /// Imports that wait for a place at once; 0: none waits.
     pub imports_queue_max: usize,
+    /// Files that are decoded or inspected at once; more are refused.
+    pub lookups_max: usize,
     /// How long an import waits for a place.
     pub queue_wait: Duration,
     /// How long a call may take to send its header.
@@ -293,6 +295,7 @@ impl Default for Config {
             limits: Limits::default(),
             imports_max: 16,
             imports_queue_max: 64,
+            lookups_max: 16,
             queue_wait: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),

@@ -91,6 +91,10 @@ pub struct SourceHeader {
     pub format: FileFormat,
     /// The sheet that is read; empty for CSV.
     pub sheet: String,
+    /// Whether the program hides that sheet.
+    pub is_hidden: bool,
+    /// The row of the header as [`HeaderRow`] counts; 0 where there is none.
+    pub header_row: u32,
     /// The header's cells as text, untrimmed, from column A on; empty where there is no header.
     pub names: Vec<String>,
     /// Whether there is a header: without one, columns are mapped by position.

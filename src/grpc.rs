@@ -7,6 +7,7 @@ pub mod auth;
 pub mod convert;
 pub mod deadline;
 pub mod export;
+pub mod files;
 pub mod header;
 pub mod import_rows;
 pub mod messages;

@@ -16,7 +16,7 @@
 //! inside a batch; `decode`, `mapping` and `batch` are synchronous and pure.
 //!
 //! Modules in reading order. Dependencies point one way:
-//! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model;
+//! main -> cli, app -> grpc -> lookup -> session -> {decode, mapping, batch, writer} -> store -> model;
 //! `export` makes files for grpc out of what the store has.
 
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod app;
 pub mod admin;
 pub mod config;
 pub mod grpc;
+pub mod lookup;
 pub mod session;
 pub mod progress;
 pub mod decode;

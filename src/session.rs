@@ -34,6 +34,7 @@ use crate::store::Store;
 use crate::writer::{RetryPolicy, WriterPool};
 
 pub mod admission;
+pub mod checks;
 pub mod conclude;
 pub mod ending;
 pub mod inbound;

@@ -89,6 +89,7 @@ pub(super) fn paths(config: &Config) -> Result<(), ConfigError> {
 fn counts(config: &Config) -> Result<(), ConfigError> {
     for (key, value) in [
         ("imports_max", config.imports_max),
+        ("lookups_max", config.lookups_max),
         ("writers_max", config.writers_max),
         ("writers_per_import", config.writers_per_import),
         ("batch_rows_max", config.batch_rows_max),

@@ -79,6 +79,7 @@ const KEYS: &[Key] = &[
     key("imports_queue_max", |c, v| {
         put(&mut c.imports_queue_max, number(v))
     }),
+    key("lookups_max", |c, v| put(&mut c.lookups_max, number(v))),
     key("queue_wait", |c, v| put(&mut c.queue_wait, duration(v))),
     key("header_timeout", |c, v| {
         put(&mut c.header_timeout, duration(v))

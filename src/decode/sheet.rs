@@ -61,6 +61,7 @@ pub(crate) fn decode(
         aim: Aim::Decode(request),
         limits,
         sink,
+        is_hidden: false,
     };
     read(file, request.format, &mut job)
 }
@@ -81,6 +82,7 @@ pub(crate) fn survey(
         aim: Aim::Survey(request, &n_bytes),
         limits,
         sink: &mut sink,
+        is_hidden: false,
     };
     read(file, request.format, &mut job)
 }
@@ -109,6 +111,8 @@ pub(crate) struct Job<'j> {
     aim: Aim<'j>,
     limits: &'j Limits,
     sink: &'j mut dyn Sink,
+    /// Whether the sheet that is being read is hidden.
+    is_hidden: bool,
 }
 
 /// What the sheets are read for.
@@ -133,6 +137,7 @@ impl Job<'_> {
         let sheet = SheetInfo {
             format,
             name: name.to_owned(),
+            is_hidden: self.is_hidden,
             n_rows_hint,
         };
         match self.aim {
@@ -153,6 +158,7 @@ impl Job<'_> {
             Aim::Decode(request) => {
                 let mut last = "";
                 for index in choice::candidates(sheets, &request.sheet)? {
+                    self.is_hidden = is_hidden(&sheets[index]);
                     match read(self, index)? {
                         Outcome::Read => return Ok(()),
                         Outcome::NoContent => last = &sheets[index].name,
@@ -180,12 +186,16 @@ impl Job<'_> {
             self.sink.sheet(SheetEntry {
                 format,
                 name: sheet.name.clone(),
-                is_hidden: sheet.visible != SheetVisible::Visible,
+                is_hidden: is_hidden(sheet),
                 is_read,
             })?;
         }
         Ok(())
     }
+}
+
+fn is_hidden(sheet: &Sheet) -> bool {
+    sheet.visible != SheetVisible::Visible
 }
 
 // === impl SurveySink ===

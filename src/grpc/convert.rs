@@ -140,6 +140,18 @@ pub fn rejected_row(row: RejectedRow) -> proto::RejectedRow {
     }
 }
 
+/// The same with whole values: the only place where the row is told.
+pub fn whole_rejected_row(row: RejectedRow) -> proto::RejectedRow {
+    proto::RejectedRow {
+        offset: count(row.ordinal),
+        sheet: row.sheet,
+        row_number: count(row.row_number),
+        errors: row.errors.into_iter().map(cell_error).collect(),
+        raw_values: row.raw_values,
+        truncated_cells: Vec::new(),
+    }
+}
+
 fn cell_error(error: CellError) -> proto::CellError {
     proto::CellError {
         code: i32::from(error.code.number()),

@@ -46,6 +46,8 @@ pub const FEATURES: &[&str] = &[
     "import.reject_retention",
     "import.duplicate_file.refuse",
     "import_rows",
+    "inspect_file",
+    "decode_file",
     "watch_import",
     "export_rejected_rows",
     "delete_import",
@@ -159,7 +161,8 @@ fn refuse_unknown_features(required: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn file_spec(file: proto::FileSource) -> Result<FileSpec, Failure> {
+/// How to read a file; paths of its fields begin with `header.file`.
+pub fn file_spec(file: proto::FileSource) -> Result<FileSpec, Failure> {
     let format = number::<proto::FileFormat>("header.file.format", file.format)?;
     let compression = number::<proto::Compression>("header.file.compression", file.compression)?;
     let header = match file.header_row_number {

@@ -97,7 +97,8 @@ impl Stream for Messages {
     }
 }
 
-fn chunk_of(chunk: proto::FileChunk) -> Result<Chunk, Failure> {
+/// A chunk of a file.
+pub fn chunk_of(chunk: proto::FileChunk) -> Result<Chunk, Failure> {
     let offset = match chunk.offset {
         None => None,
         Some(offset) => {
@@ -111,7 +112,8 @@ fn chunk_of(chunk: proto::FileChunk) -> Result<Chunk, Failure> {
     })
 }
 
-fn totals_of(finish: &proto::Finish) -> Result<Totals, Failure> {
+/// What finish says of the whole.
+pub fn totals_of(finish: &proto::Finish) -> Result<Totals, Failure> {
     let total = |path: &str, wire: Option<i64>| {
         wire.map(|total| u64::try_from(total).map_err(|_| invalid(path, "negative")))
             .transpose()

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
@@ -11,9 +12,11 @@ use tracing::Instrument;
 
 use crate::access::Caller;
 use crate::grpc::deadline::{deadline, within};
+use crate::grpc::files::{self, FileMessages};
 use crate::grpc::messages::Messages;
 use crate::grpc::status::{status, unimplemented};
 use crate::grpc::{convert, export, import_rows, watch};
+use crate::lookup::{self, LookupConfig, Lookups};
 use crate::model::import::Failure;
 use crate::progress;
 use crate::proto;
@@ -39,12 +42,19 @@ pub struct Rowlift {
     watches: Arc<Semaphore>,
     /// Places for exports.
     exports: Arc<Semaphore>,
+    lookups: Lookups,
 }
 
 impl Rowlift {
     /// The service over what all sessions share. Import tasks run in `tasks`.
-    pub fn new(sessions: Arc<Sessions>, tasks: Tasks, message_bytes_max: usize) -> Rowlift {
+    pub fn new(
+        sessions: Arc<Sessions>,
+        tasks: Tasks,
+        lookups: LookupConfig,
+        message_bytes_max: usize,
+    ) -> Rowlift {
         Rowlift {
+            lookups: Lookups::new(Arc::clone(&sessions), tasks.clone(), lookups),
             sessions,
             tasks,
             message_bytes_max,
@@ -57,6 +67,22 @@ impl Rowlift {
     fn admit(&self, caller: &Caller) -> Result<Ticket, Failure> {
         let ticket = self.sessions.admission.enter(caller);
         ticket.inspect_err(|failure| self.sessions.metrics.admission_refused(failure.reason))
+    }
+
+    /// A place to look into a file.
+    fn lookup(
+        &self,
+        caller: Arc<Caller>,
+        deadline: Option<Instant>,
+    ) -> Result<lookup::Call, Failure> {
+        let place = self.lookups.enter();
+        let place =
+            place.inspect_err(|failure| self.sessions.metrics.admission_refused(failure.reason))?;
+        Ok(lookup::Call {
+            place,
+            caller,
+            deadline,
+        })
     }
 
     /// Whose imports a call sees. Without an identity source everybody is the same owner.
@@ -196,18 +222,35 @@ impl ImportService for Rowlift {
         .await
     }
 
+    /// INVALID_ARGUMENT, NOT_FOUND, OUT_OF_RANGE, ABORTED, RESOURCE_EXHAUSTED, UNAVAILABLE
+    /// (OVERLOADED, DRAINING).
     async fn inspect_file(
         &self,
-        _request: Request<Streaming<proto::InspectFileRequest>>,
+        request: Request<Streaming<proto::InspectFileRequest>>,
     ) -> Result<Response<proto::InspectFileResponse>, Status> {
-        Err(not_built("InspectFile"))
+        let caller = Self::caller(&request);
+        let (metadata, _, messages) = request.into_parts();
+        within(&metadata, async {
+            let call = self.lookup(caller, deadline(&metadata)?)?;
+            let messages = FileMessages::new(messages);
+            files::inspection(self.lookups.inspect(call, messages).await?)
+        })
+        .await
     }
 
+    /// Before the head: INVALID_ARGUMENT (grpc-timeout), UNAVAILABLE (OVERLOADED, DRAINING).
+    /// Later: INVALID_ARGUMENT, OUT_OF_RANGE, ABORTED, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
     async fn decode_file(
         &self,
-        _request: Request<Streaming<proto::DecodeFileRequest>>,
+        request: Request<Streaming<proto::DecodeFileRequest>>,
     ) -> Result<Response<Self::DecodeFileStream>, Status> {
-        Err(not_built("DecodeFile"))
+        let deadline = deadline(request.metadata()).map_err(|failure| status(&failure))?;
+        let call = self.lookup(Self::caller(&request), deadline);
+        let call = call.map_err(|failure| status(&failure))?;
+        let messages = FileMessages::new(request.into_inner());
+        let rows = self.lookups.decode(call, messages, files::responses());
+        let responses = rows.map(|next| next.map_err(|failure| status(&failure)));
+        Ok(Response::new(Box::pin(responses)))
     }
 
     /// Before the head: NOT_FOUND, INVALID_ARGUMENT, UNAVAILABLE (OVERLOADED, DRAINING). Later:

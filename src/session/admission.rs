@@ -75,8 +75,8 @@ impl Admission {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A place for a call, at once or never.
-    pub fn enter(&self, caller: &Caller) -> Result<Ticket, Failure> {
+    /// Refuses before the ledger is ready and while the server stops.
+    pub fn check_open(&self) -> Result<(), Failure> {
         if self.is_closed() {
             return Err(Failure::new(
                 Reason::Draining,
@@ -89,6 +89,12 @@ impl Admission {
                 "the server is starting: its ledger is not ready yet, call another one",
             ));
         }
+        Ok(())
+    }
+
+    /// A place for a call, at once or never.
+    pub fn enter(&self, caller: &Caller) -> Result<Ticket, Failure> {
+        self.check_open()?;
         match Arc::clone(&self.calls).try_acquire_owned() {
             Ok(call) => Ok(Ticket {
                 _share: self.shares.take(caller)?,

@@ -6,7 +6,7 @@ use crate::session::intake::Received;
 use crate::session::spec::FileSpec;
 
 /// CRC-32C of a chunk.
-pub(super) fn check_crc(data: &[u8], expected: Option<u32>) -> Result<(), Failure> {
+pub fn check_crc(data: &[u8], expected: Option<u32>) -> Result<(), Failure> {
     let actual = crc32c::crc32c(data);
     if expected.is_none_or(|expected| expected == actual) {
         return Ok(());
@@ -17,7 +17,7 @@ pub(super) fn check_crc(data: &[u8], expected: Option<u32>) -> Result<(), Failur
 }
 
 /// Size and hash of a whole file; `committed` is the hash that an earlier session noted.
-pub(super) fn check_file(
+pub fn check_file(
     file: &FileSpec,
     committed: Option<[u8; 32]>,
     totals: Totals,
@@ -50,7 +50,7 @@ pub(super) fn check_file(
 }
 
 /// Rows in all.
-pub(super) fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
+pub fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
     match totals.rows {
         Some(expected) if expected != received => {
             let message = format!("{received} rows received, {expected} announced");
@@ -62,7 +62,7 @@ pub(super) fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
 }
 
 /// An import is resumed with another file than it began with.
-pub(in crate::session) fn other_file() -> Failure {
+pub fn other_file() -> Failure {
     Failure::new(
         Reason::IdConflict,
         "this is not the file that the import began with; send it under another id",

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::model::frame::Frame;
-use crate::model::import::Failure;
+use crate::model::import::{Failure, Reason};
 
 /// One message.
 #[derive(Debug)]
@@ -64,6 +64,32 @@ pub struct Totals {
     /// SHA-256 of the file as sent. Of rows that came in one call: kept as it is, so that a
     /// repetition with other rows can be told.
     pub sha256: Option<[u8; 32]>,
+}
+
+impl Chunk {
+    /// The bytes from `next_byte` on, with their checksum unless the chunk begins before them;
+    /// `None`: they were received before. Beyond it, OFFSET_GAP.
+    pub fn fresh(self, next_byte: u64) -> Result<Option<(Bytes, Option<u32>)>, Failure> {
+        let offset = self.offset.unwrap_or(next_byte);
+        let Some(known) = next_byte.checked_sub(offset) else {
+            return Err(offset_gap("byte", offset, next_byte));
+        };
+        if known >= self.data.len() as u64 {
+            return Ok(None);
+        }
+        let known = usize::try_from(known).expect("less than a chunk");
+        let crc32c = self.crc32c.filter(|_| known == 0);
+        Ok(Some((self.data.slice(known..), crc32c)))
+    }
+}
+
+/// An offset beyond the one that is expected.
+pub fn offset_gap(unit: &str, offset: u64, expected: u64) -> Failure {
+    Failure::new(
+        Reason::OffsetGap,
+        format!("{unit} offset {offset} leaves a gap, {expected} is the next; send from there"),
+    )
+    .with("expected_offset", expected)
 }
 
 impl fmt::Debug for InboundRows {

@@ -3,6 +3,7 @@
 //! In: chunks in order. Out: a CSV's header and rows as they arrive, or, at the end, the spooled
 //! workbook. Bounded by the file limits, as sent and as unwrapped.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,13 @@ impl Intake {
         })
     }
 
+    /// Takes the next bytes without reading them: they are counted and hashed, and held to the
+    /// limit.
+    pub fn skim(&mut self, data: &[u8]) -> Result<(), DecodeError> {
+        self.receiving.add(data);
+        self.sorter.check_size(self.receiving.n_bytes)
+    }
+
     /// Yields the rows of a CSV that are complete so far.
     pub fn flush(&mut self, each: &mut dyn FnMut(Decoded)) -> Result<(), DecodeError> {
         if let State::Csv(csv) = &mut self.sorter.state {
@@ -138,6 +146,26 @@ impl Intake {
             .finish(&mut |plain| sorter.feed(plain, each))?;
         self.sorter.finish(each)
     }
+}
+
+/// Runs a step of an [`Intake`] and takes in what it yields. What goes wrong with a row that was
+/// yielded is the reason, whatever the step says afterwards. A step that is `stopped` ends with
+/// [`DecodeError::Cancelled`].
+pub fn collect<E: From<DecodeError>>(
+    stopped: &dyn Fn() -> bool,
+    step: impl FnOnce(&dyn Fn() -> bool, &mut dyn FnMut(Decoded)) -> Result<(), DecodeError>,
+    mut take: impl FnMut(Decoded) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = Cell::new(false);
+    let mut taken = Ok(());
+    let stepped = step(&|| failed.get() || stopped(), &mut |decoded| {
+        if taken.is_ok() {
+            taken = take(decoded);
+            failed.set(taken.is_err());
+        }
+    });
+    taken?;
+    Ok(stepped?)
 }
 
 impl Sorter {

@@ -128,22 +128,36 @@ async fn header<S>(config: &SessionConfig, messages: &mut S) -> Result<Arc<Impor
 where
     S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
 {
+    first(config, messages, |message| match message {
+        Message::Header(spec) => Some(Arc::new(*spec)),
+        Message::Inbound(_) => None,
+    })
+    .await
+}
+
+/// The first message of a call, which has to be a header: what `header` makes of it.
+pub async fn first<S, M, H>(
+    config: &SessionConfig,
+    messages: &mut S,
+    header: impl FnOnce(M) -> Option<H> + Send,
+) -> Result<H, Failure>
+where
+    S: Stream<Item = Result<M, Failure>> + Unpin + Send,
+    M: Send,
+{
+    let required = |what: &str| Err(Failure::new(Reason::HeaderRequired, what));
     let message = tokio::time::timeout(config.header_timeout, messages.next()).await;
     match message {
         Err(_) => Err(Failure::new(
             Reason::HeaderTimeout,
             format!("no header within {} s", config.header_timeout.as_secs()),
         )),
-        Ok(None) => Err(Failure::new(
-            Reason::HeaderRequired,
-            "the stream ended before the header, which is the first message",
-        )),
+        Ok(None) => required("the stream ended before the header, which is the first message"),
         Ok(Some(Err(failure))) => Err(failure),
-        Ok(Some(Ok(Message::Header(spec)))) => Ok(Arc::new(*spec)),
-        Ok(Some(Ok(Message::Inbound(_)))) => Err(Failure::new(
-            Reason::HeaderRequired,
-            "the first message is not a header",
-        )),
+        Ok(Some(Ok(message))) => match header(message) {
+            Some(header) => Ok(header),
+            None => required("the first message is not a header"),
+        },
     }
 }
 

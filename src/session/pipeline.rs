@@ -39,9 +39,6 @@ use crate::writer::QueuedBatch;
 
 use run::Run;
 
-pub(in crate::session) use checks::other_file;
-
-mod checks;
 mod decode_stage;
 mod hold;
 mod run;

@@ -1,6 +1,6 @@
 //! The direction of dependencies between modules, and which crates each may name.
 //!
-//! main -> cli, app -> grpc -> session -> {decode, mapping, batch, writer} -> store -> model.
+//! main -> cli, app -> grpc -> lookup -> session -> {decode, mapping, batch, writer} -> store -> model.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ const LAYERS: [&[&str]; 10] = [
     &["app"],
     &["admin"],
     &["grpc"],
+    &["lookup"],
     &["session"],
     &["progress"],
     &["batch", "writer"],
@@ -46,6 +47,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
             "cli",
             "client",
             "grpc",
+            "lookup",
             "main",
             "progress",
             "session",

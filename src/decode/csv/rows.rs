@@ -18,6 +18,8 @@ pub(super) struct Rows {
     stage: Stage,
     /// Any row may turn out to be the header.
     may_be_header: bool,
+    /// As it was asked for; 0: none.
+    header_row: u32,
     builder: FrameBuilder,
     columns_max: u64,
     row_bytes_max: usize,
@@ -58,9 +60,14 @@ impl Rows {
             HeaderRow::Row(1) => Stage::Header,
             HeaderRow::Row(row) => Stage::Before(row - 1),
         };
+        let header_row = match header {
+            HeaderRow::Absent | HeaderRow::Any => 0,
+            HeaderRow::Row(row) => row,
+        };
         Rows {
             stage,
             may_be_header: header == HeaderRow::Any,
+            header_row,
             builder: FrameBuilder::new(),
             columns_max: limits.columns_max,
             row_bytes_max: usize::try_from(limits.csv_row_bytes_max).unwrap_or(usize::MAX),
@@ -75,7 +82,7 @@ impl Rows {
     /// Reading begins: without a header in the file, what stands for it is known.
     pub(super) fn begin(&mut self, out: &mut Output<'_>) {
         if self.stage == Stage::Data {
-            out(header(Vec::new(), HasHeader::No, 1));
+            out(header(Vec::new(), 0, 1));
         }
     }
 
@@ -171,7 +178,7 @@ impl Rows {
                 let frame = self.builder.take();
                 let names = frame.rows().flat_map(|row| row.cells());
                 let names = names.map(|cell| cell.to_string()).collect();
-                out(header(names, HasHeader::Yes, next_line));
+                out(header(names, self.header_row, next_line));
                 self.stage = Stage::Data;
             }
             Stage::Data => {
@@ -219,18 +226,14 @@ fn check_first(cell: RawCell<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HasHeader {
-    Yes,
-    No,
-}
-
-fn header(names: Vec<String>, has_header: HasHeader, first_data_row_number: u64) -> Decoded {
+fn header(names: Vec<String>, header_row: u32, first_data_row_number: u64) -> Decoded {
     Decoded::Header(SourceHeader {
         format: FileFormat::Csv,
         sheet: String::new(),
+        is_hidden: false,
+        header_row,
         names,
-        has_header: has_header == HasHeader::Yes,
+        has_header: header_row > 0,
         first_data_row_number,
         n_rows_hint: None,
     })

@@ -113,6 +113,8 @@ fn a_header_and_rows_come_out_with_their_places() {
         format: FileFormat::Csv,
         sheet: String::new(),
         names: vec!["id".to_owned(), "name".to_owned()],
+        is_hidden: false,
+        header_row: 1,
         has_header: true,
         first_data_row_number: 2,
         n_rows_hint: None,

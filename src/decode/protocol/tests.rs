@@ -13,6 +13,8 @@ fn header() -> SourceHeader {
         format: FileFormat::Xlsx,
         sheet: "Q3 \u{202e}\n".to_owned(),
         names: vec!["name".to_owned(), String::new()],
+        is_hidden: false,
+        header_row: 1,
         has_header: true,
         first_data_row_number: 2,
         n_rows_hint: None,

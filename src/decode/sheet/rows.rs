@@ -31,6 +31,8 @@ pub(crate) struct SheetInfo {
     pub(crate) format: FileFormat,
     /// Its name.
     pub(crate) name: String,
+    /// Whether the program hides it.
+    pub(crate) is_hidden: bool,
     /// Rows that the file says it has.
     pub(crate) n_rows_hint: Option<u64>,
 }
@@ -274,8 +276,8 @@ impl<'s> Rows<'s> {
     }
 
     fn send_header(&mut self) -> Result<(), DecodeError> {
-        let has_header = match self.header {
-            HeaderRow::Absent | HeaderRow::Any => false,
+        let header_row = match self.header {
+            HeaderRow::Absent | HeaderRow::Any => 0,
             HeaderRow::Row(number) => {
                 if self.names.is_empty() {
                     return Err(DecodeError::NoHeader {
@@ -287,15 +289,17 @@ impl<'s> Rows<'s> {
                         },
                     });
                 }
-                true
+                number
             }
         };
         self.is_header_sent = true;
         self.sink.header(SourceHeader {
             format: self.sheet.format,
             sheet: self.sheet.name.clone(),
+            is_hidden: self.sheet.is_hidden,
+            header_row,
             names: std::mem::take(&mut self.names),
-            has_header,
+            has_header: header_row > 0,
             first_data_row_number: u64::from(self.first_data_row) + 1,
             n_rows_hint: self
                 .sheet

@@ -11,7 +11,7 @@ use crate::model::import::{Failure, Phase, Reason, WriteMethod};
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
 use crate::progress::Ack;
-use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals};
+use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals, offset_gap};
 use crate::session::live::whole::WholeWriter;
 use crate::session::live::{COMPACT_BATCHES, CSV_FLUSH, Live, Written};
 use crate::session::pipeline::{Input, InputRows, MappedSource, Output};
@@ -59,19 +59,10 @@ impl Live {
     }
 
     async fn on_chunk(&mut self, chunk: Chunk) -> Result<(), Failure> {
-        let n_bytes = chunk.data.len() as u64;
-        let offset = chunk.offset.unwrap_or(self.next_byte);
-        if offset > self.next_byte {
-            return Err(offset_gap("byte", offset, self.next_byte));
-        }
         // What was received already is dropped; the rest is new.
-        let known = self.next_byte - offset;
-        if known >= n_bytes {
+        let Some((data, crc32c)) = chunk.fresh(self.next_byte)? else {
             return Ok(());
-        }
-        let known = usize::try_from(known).expect("less than a chunk");
-        let crc32c = chunk.crc32c.filter(|_| known == 0);
-        let data = chunk.data.slice(known..);
+        };
         self.next_byte += data.len() as u64;
         self.received_bytes += data.len() as u64;
         self.flush_at = Some(Instant::now() + CSV_FLUSH);
@@ -363,12 +354,4 @@ fn wrong_payload(sent: &str, source: &str) -> Failure {
         Reason::WrongPayload,
         format!("{sent} for an import whose source is {source}"),
     )
-}
-
-fn offset_gap(unit: &str, offset: u64, expected: u64) -> Failure {
-    Failure::new(
-        Reason::OffsetGap,
-        format!("{unit} offset {offset} leaves a gap, {expected} is the next; send from there"),
-    )
-    .with("expected_offset", expected)
 }

@@ -5,7 +5,6 @@
 //! is refused before a row of it is written. What waits is no more than what those sessions had
 //! in flight.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,12 +24,12 @@ use crate::model::batch::Batch;
 use crate::model::frame::Frame;
 use crate::model::plan::WritePlan;
 use crate::model::reject::SourceKind;
+use crate::session::checks::{check_crc, check_file, check_rows, other_file};
 use crate::session::inbound::Totals;
-use crate::session::intake::{Intake, Receiving};
+use crate::session::intake::{self, Intake, Receiving};
 use crate::session::spec::{DuplicateFile, FileSpec};
 use crate::writer::QueuedBatch;
 
-use super::checks::{check_crc, check_file, check_rows, other_file};
 use super::decode_stage::DecodeStage;
 use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
@@ -355,26 +354,16 @@ impl Run {
         }
     }
 
-    /// Runs a decoder step and takes in what it yields. What goes wrong with a row that was
-    /// yielded is the reason, whatever the step says afterwards.
+    /// Runs a decoder step and takes in what it yields.
     fn collect(
         &mut self,
         step: impl FnOnce(&dyn Fn() -> bool, &mut dyn FnMut(Decoded)) -> Result<(), DecodeError>,
     ) -> Result<(), Stop> {
-        let failed = Cell::new(false);
         let stop = self.pipeline.stop.clone();
-        let mut taken = Ok(());
-        let stepped = step(&|| failed.get() || stop.is_cancelled(), &mut |decoded| {
-            if taken.is_ok() {
-                taken = self.decoded(decoded);
-                failed.set(taken.is_err());
-            }
-        });
-        taken?;
-        if stop.is_cancelled() {
-            return Err(Stop::Gone);
+        match intake::collect(&|| stop.is_cancelled(), step, |it| self.decoded(it)) {
+            Err(Stop::Failed(_)) | Ok(()) if stop.is_cancelled() => Err(Stop::Gone),
+            result => result,
         }
-        Ok(stepped?)
     }
 
     fn decoded(&mut self, decoded: Decoded) -> Result<(), Stop> {

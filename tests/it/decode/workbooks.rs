@@ -184,6 +184,8 @@ fn the_header_stands_where_it_is_said_to() {
         names: ["name", "", "age", "1.5", "#N/A"]
             .map(str::to_owned)
             .to_vec(),
+        is_hidden: false,
+        header_row: 3,
         has_header: true,
         first_data_row_number: 4,
         n_rows_hint: sheet.header.n_rows_hint,

@@ -43,6 +43,7 @@ fn assemble(
     let sheet = SheetInfo {
         format: FileFormat::Xlsx,
         name: "Q3".to_owned(),
+        is_hidden: false,
         n_rows_hint: Some(10),
     };
     let mut rows = Rows::new(&mut taken, sheet, header, limits);
