@@ -16,6 +16,7 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::terminal::Terminal;
 
 mod args;
+mod decode;
 mod exit;
 mod import;
 mod imports;
@@ -60,6 +61,7 @@ fn run_command(command: Command, terminal: &mut Terminal) -> Result<Exit, CliErr
             Command::Migrate(args) => serve::migrate(&args, terminal).await,
             Command::Import(args) => import::import(&args, terminal).await,
             Command::Inspect(args) => inspect::inspect(&args, terminal).await,
+            Command::Decode(args) => decode::decode(&args, terminal).await,
             Command::Tables(args) => tables::tables(&args, terminal).await,
             Command::Imports(args) => imports::imports(&args, terminal).await,
             Command::Watch(args) => imports::watch(&args, terminal).await,

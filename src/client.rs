@@ -27,13 +27,13 @@ use crate::proto::import_request::Payload;
 use crate::proto::import_response::Event;
 use crate::proto::import_service_client::ImportServiceClient;
 use crate::proto::{
-    Accepted, ImportHeader, ImportRequest, ImportResponse, ImportResult, InspectFileRequest,
-    InspectFileResponse, InspectHeader, import_header, inspect_file_request,
+    Accepted, ImportHeader, ImportRequest, ImportResponse, ImportResult, import_header,
 };
 
 mod calls;
 pub mod credentials;
 pub mod error;
+mod files;
 pub mod json;
 pub mod messages;
 pub mod resume;
@@ -207,40 +207,6 @@ impl ImportClient {
                 status: Box::new(status),
                 result: result.map(Box::new),
             }),
-        }
-    }
-
-    /// Sends a file for inspection; nothing is written.
-    pub async fn inspect_path(
-        &self,
-        header: InspectHeader,
-        path: &Path,
-        options: &CallOptions,
-    ) -> Result<InspectFileResponse, ClientError> {
-        use inspect_file_request::Payload;
-        let (file, _) = open(path)?;
-        let (upload, read_error) = Upload::new(file, options.chunk_bytes);
-        let to_request = |payload| InspectFileRequest {
-            payload: Some(payload),
-        };
-        let parts = upload.into_stream().map(move |part| match part {
-            Part::Chunk(chunk) => to_request(Payload::Chunk(chunk)),
-            Part::Finish(finish) => to_request(Payload::Finish(finish)),
-        });
-        let messages = messages::first(to_request(Payload::Header(header))).chain(parts);
-        let (messages, _cut) = cut_on_drop(messages);
-        let outcome = within(options, async {
-            let request = request_with_deadline(messages, options);
-            self.service().inspect_file(request).await
-        })
-        .await;
-        if let Some(source) = read_error.take() {
-            return Err(ClientError::Read { source });
-        }
-        match outcome {
-            Some(Ok(response)) => Ok(response.into_inner()),
-            Some(Err(status)) => Err(status.into()),
-            None => Err(ClientError::Deadline),
         }
     }
 }

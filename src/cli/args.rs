@@ -26,8 +26,10 @@ pub(super) enum Command {
     Serve(ServeFlags),
     /// Import a file into a table
     Import(Box<ImportArgs>),
-    /// Show a file's sheets, header and sample rows; nothing is written
+    /// Show a file's sheets, header and sample rows, and what a table would make of it
     Inspect(InspectArgs),
+    /// Print a file's rows as they are read, as CSV or JSON
+    Decode(DecodeArgs),
     /// Show the tables that can be imported into, or one with its columns and keys
     Tables(TablesArgs),
     /// Show imports, newest first, or one
@@ -145,13 +147,13 @@ pub(super) struct ImportArgs {
     pub(super) json: bool,
 }
 
-/// How a file is read.
+/// How a file is laid out.
 #[derive(Debug, Default, Args)]
-pub(super) struct SourceArgs {
+pub(super) struct LayoutArgs {
     /// Sheet of the workbook [default: the first visible one with data]
     #[arg(long)]
     pub(super) sheet: Option<String>,
-    /// Row of the header as the spreadsheet program counts; 0: none [default: 1]
+    /// Row of the header as the spreadsheet program counts; 0: none [default: 1; inspect: guessed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub(super) header_row: Option<i32>,
     /// Separator of a CSV file's cells; "tab" for a tab [default: detected]
@@ -160,6 +162,13 @@ pub(super) struct SourceArgs {
     /// Encoding of a CSV file, such as windows-1252 [default: by mark, else UTF-8]
     #[arg(long, value_name = "LABEL")]
     pub(super) encoding: Option<String>,
+}
+
+/// How a file is read.
+#[derive(Debug, Default, Args)]
+pub(super) struct SourceArgs {
+    #[command(flatten)]
+    pub(super) layout: LayoutArgs,
     /// Text of a CSV cell that means NULL
     #[arg(long, value_name = "TEXT")]
     pub(super) null_token: Vec<String>,
@@ -186,6 +195,24 @@ pub(super) struct InspectArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// The answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The header comes first, then each row. Rows with cells that have no value (errors, formulas \
+that were never computed) go to standard error, and the exit code is 2. With --json every line is \
+an object in proto3 JSON: the Sheet, then each Row or, with such cells, RejectedRow."
+)]
+pub(super) struct DecodeArgs {
+    /// Workbook or CSV file
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) layout: LayoutArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// One row a line as JSON, all of them on standard output
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -27,7 +27,7 @@ mod header;
 mod summary;
 mod view;
 
-pub(super) use header::file_source;
+pub(super) use header::{file_layout, file_source};
 pub(super) use summary::{equation, rejected_grid};
 pub(super) use view::describe;
 

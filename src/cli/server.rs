@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use crate::cli::args::ServerArgs;
 use crate::cli::exit::CliError;
 use crate::cli::local::LocalService;
@@ -24,12 +26,34 @@ pub(super) struct Server {
     client: ImportClient,
     local: Option<LocalService>,
     signals: Signals,
+    /// Holds the database of a service that needs none; removed with the command.
+    scratch: Option<TempDir>,
 }
 
 impl Server {
     /// Connects; starts the service if there is no `--addr`, with `tables` allowed.
     pub(super) async fn connect(args: &ServerArgs, tables: &[&str]) -> Result<Server, CliError> {
         Server::connect_for(args, tables, &[]).await
+    }
+
+    /// The same for a command that touches no table: a service inside this process that is given no
+    /// database has one that ends with the command.
+    pub(super) async fn connect_without_tables(args: &ServerArgs) -> Result<Server, CliError> {
+        if args.addr.is_some() || args.database_url.is_some() {
+            return Server::connect(args, &[]).await;
+        }
+        let scratch = tempfile::tempdir().map_err(|source| CliError::File {
+            path: Path::new("a temporary directory").to_owned(),
+            source,
+        })?;
+        let path = scratch.path().join("scratch.db");
+        let with_scratch = ServerArgs {
+            database_url: Some(format!("sqlite://{}?mode=rwc", path.display())),
+            ..args.clone()
+        };
+        let mut server = Server::connect(&with_scratch, &[]).await?;
+        server.scratch = Some(scratch);
+        Ok(server)
     }
 
     /// The same with these settings of the database allowed too.
@@ -51,6 +75,7 @@ impl Server {
                 client,
                 local: None,
                 signals,
+                scratch: None,
             });
         }
         let flags = ServeFlags {
@@ -68,6 +93,7 @@ impl Server {
             client,
             local: Some(local),
             signals,
+            scratch: None,
         })
     }
 
@@ -94,6 +120,8 @@ impl Server {
         let Some(local) = self.local else {
             return;
         };
+        // Outlives the service that uses it.
+        let _scratch = self.scratch;
         tokio::select! {
             stopped = local.stop() => {
                 if let Err(error) = stopped {

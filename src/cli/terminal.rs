@@ -13,6 +13,8 @@ pub(super) struct Terminal {
     output: Box<dyn Write + Send>,
     notes: Box<dyn Write + Send>,
     is_watched: bool,
+    /// Whether a person sees the output as it is written.
+    is_shown: bool,
 }
 
 impl Terminal {
@@ -22,6 +24,7 @@ impl Terminal {
             output: Box::new(io::stdout()),
             notes: Box::new(io::stderr()),
             is_watched: io::stderr().is_terminal(),
+            is_shown: io::stdout().is_terminal(),
         }
     }
 
@@ -35,6 +38,7 @@ impl Terminal {
             output: Box::new(output),
             notes: Box::new(notes),
             is_watched: false,
+            is_shown: false,
         }
     }
 
@@ -47,6 +51,16 @@ impl Terminal {
     pub(super) fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {
         let line = line.to_string();
         writeln!(self.output, "{}", escape(&line))
+    }
+
+    /// Whole lines of data, which another program may read: as they are, except on a terminal.
+    pub(super) fn data(&mut self, lines: &str) -> io::Result<()> {
+        if !self.is_shown {
+            return self.output.write_all(lines.as_bytes());
+        }
+        lines
+            .lines()
+            .try_for_each(|line| writeln!(self.output, "{}", escape(line)))
     }
 
     /// A line of JSON as a result. What a terminal would act on is escaped as JSON does it.

@@ -115,7 +115,7 @@ impl Grid {
             rows: vec![
                 headings
                     .iter()
-                    .map(|heading| (*heading).to_owned())
+                    .map(|heading| escape(heading).into_owned())
                     .collect(),
             ],
         }
@@ -123,7 +123,12 @@ impl Grid {
 
     /// Adds a row.
     pub(super) fn push<const N: usize>(&mut self, cells: [Cow<'_, str>; N]) {
-        let cells = cells.iter().map(|cell| escape(cell).into_owned());
+        self.push_row(cells.into_iter());
+    }
+
+    /// Adds a row of any number of cells.
+    pub(super) fn push_row<T: AsRef<str>>(&mut self, cells: impl Iterator<Item = T>) {
+        let cells = cells.map(|cell| escape(cell.as_ref()).into_owned());
         self.rows.push(cells.collect());
     }
 

@@ -10,7 +10,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use crate::proto::{
     FILE_DESCRIPTOR_SET, ImportJob, ImportResponse, ImportResult, InspectFileResponse, RejectedRow,
-    Table,
+    Row, Sheet, Table,
 };
 
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -37,7 +37,9 @@ json_messages!(
     ImportJob,
     RejectedRow,
     Table,
-    InspectFileResponse
+    InspectFileResponse,
+    Sheet,
+    Row
 );
 
 /// The message as one line of JSON. A status detail of a type that this program does not know

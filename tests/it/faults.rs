@@ -49,7 +49,7 @@ pub(crate) async fn migrate(database: &Database) {
 }
 
 /// A new database with the ledger and the sample table.
-async fn migrated() -> Database {
+pub(crate) async fn migrated() -> Database {
     let database = Database::fresh().await;
     migrate(&database).await;
     database

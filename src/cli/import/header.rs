@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cli::args::{ImportArgs, Method, OnConflict, OnError, OnMissing, Order, SourceArgs};
+use crate::cli::args::{
+    ImportArgs, LayoutArgs, Method, OnConflict, OnError, OnMissing, Order, SourceArgs,
+};
 use crate::client::messages;
 use crate::proto::{
     CommitMode, ConflictAction, CsvOptions, DateOrder, DisconnectPolicy, DuplicateFilePolicy,
@@ -61,20 +63,12 @@ pub(super) fn of(args: &ImportArgs, progress_interval: Duration) -> ImportHeader
 
 /// How the file is read; without its name.
 pub(in crate::cli) fn file_source(args: &SourceArgs) -> FileSource {
-    let delimiter = match args.delimiter.as_deref() {
-        Some("tab" | "\\t") => "\t",
-        Some(delimiter) => delimiter,
-        None => "",
-    };
+    let layout = file_layout(&args.layout);
     let csv = CsvOptions {
-        delimiter: delimiter.to_owned(),
-        quote: String::new(),
-        encoding: args.encoding.clone().unwrap_or_default(),
         null_tokens: args.null_token.clone(),
+        ..layout.csv.clone().unwrap_or_default()
     };
     FileSource {
-        sheet: args.sheet.clone().unwrap_or_default(),
-        header_row_number: args.header_row,
         csv: (csv != CsvOptions::default()).then_some(csv),
         time_zone: args.time_zone.clone().unwrap_or_default(),
         decimal_separator: args.decimal_separator.clone().unwrap_or_default(),
@@ -85,6 +79,27 @@ pub(in crate::cli) fn file_source(args: &SourceArgs) -> FileSource {
             Some(Order::Ymd) => DateOrder::Ymd,
         }
         .into(),
+        ..layout
+    }
+}
+
+/// How the file is laid out; without its name.
+pub(in crate::cli) fn file_layout(args: &LayoutArgs) -> FileSource {
+    let delimiter = match args.delimiter.as_deref() {
+        Some("tab" | "\\t") => "\t",
+        Some(delimiter) => delimiter,
+        None => "",
+    };
+    let csv = CsvOptions {
+        delimiter: delimiter.to_owned(),
+        quote: String::new(),
+        encoding: args.encoding.clone().unwrap_or_default(),
+        null_tokens: Vec::new(),
+    };
+    FileSource {
+        sheet: args.sheet.clone().unwrap_or_default(),
+        header_row_number: args.header_row,
+        csv: (csv != CsvOptions::default()).then_some(csv),
         ..FileSource::default()
     }
 }
