@@ -47,7 +47,7 @@ pub(super) enum Command {
 }
 
 /// Which server a client command asks.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub(super) struct ServerArgs {
     /// Server such as http://127.0.0.1:50051; without it the service runs inside this process
     #[arg(long, value_name = "URL")]

@@ -86,9 +86,9 @@ fn print_next(
 ) -> io::Result<()> {
     let layout = &args.source.layout;
     let named = layout.sheet.as_deref();
-    let mut visible = response.sheets.iter();
+    let mut sheets = response.sheets.iter();
     // The one that the mappings are of.
-    let read = visible.find(|sheet| match named {
+    let read = sheets.find(|sheet| match named {
         Some(name) => sheet.name == name,
         None => !sheet.hidden && (sheet.header_row_number > 0 || !sheet.sample_rows.is_empty()),
     });
@@ -163,10 +163,12 @@ fn print_mappings(
     for mapping in &response.mappings {
         let is_guess = mapping.score < 1.0 && !mapping.target_column.is_empty();
         has_guesses |= is_guess;
-        let certainty = match mapping.target_column.is_empty() {
-            true => String::from("nothing near"),
-            false if is_guess => format!("guess, {:.0} %", mapping.score * 100.0),
-            false => String::from("exact"),
+        let certainty = if is_guess {
+            format!("guess, {:.0} %", mapping.score * 100.0)
+        } else if mapping.target_column.is_empty() {
+            String::from("nothing near")
+        } else {
+            String::from("exact")
         };
         let position = u32::try_from(mapping.source_index).unwrap_or_default();
         grid.push([

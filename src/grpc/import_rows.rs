@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::access::Caller;
+use crate::grpc::deadline::earlier;
 use crate::grpc::header::policies::{self, ConflictFields};
 use crate::grpc::header::{column_names, column_rules, labels, number, tenant};
 use crate::grpc::service::imports::named_import;
@@ -54,7 +55,7 @@ pub async fn import_rows(
     let call = Call {
         ticket: sessions.admission.enter(&caller)?,
         caller: Arc::clone(&caller),
-        deadline: deadline.map(session_deadline),
+        deadline: deadline.map(|at| earlier(at, HEAD_START)),
         // Nobody cancels it: a dropped call leaves its session alone.
         caller_gone: CancellationToken::new(),
     };
@@ -255,13 +256,6 @@ fn check_same_rows(
     }
     let message = format!("import {import_id:?} was of other rows");
     Err(Failure::new(Reason::IdConflict, message).with_field("rows", "not those of the import"))
-}
-
-/// A little before the call's own, and never more than a quarter of what is left.
-fn session_deadline(deadline: Instant) -> Instant {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let head_start = HEAD_START.min(left / 4);
-    deadline.checked_sub(head_start).unwrap_or(deadline)
 }
 
 /// The session names fields of a header; this request has them one level higher.

@@ -15,9 +15,10 @@ use tracing::Instrument;
 
 use crate::access::Caller;
 use crate::decode::error::DecodeError;
+use crate::decode::returned::Returned;
 use crate::decode::sandbox::Sandbox;
 use crate::decode::survey::{Sample, SheetEntry, Survey, SurveyRequest, SurveyedSheet};
-use crate::decode::{Decoded, HeaderRow};
+use crate::decode::{Decoded, HeaderRow, SourceHeader};
 use crate::lookup::receive::{Bounds, INPUTS_MAX, Input};
 use crate::lookup::sheet::InspectedSheet;
 use crate::lookup::stop::{Stop, StopOnDrop};
@@ -32,6 +33,7 @@ use crate::mapping::{
 };
 use crate::model::frame::Frame;
 use crate::model::import::{Failure, FileFormat, Reason};
+use crate::model::layout::own_columns;
 use crate::model::reject::{RejectedRow, SourceKind};
 use crate::model::table::Table;
 use crate::model::value::RowBuffer;
@@ -128,13 +130,11 @@ impl Lookups {
         }
         let table = self.sessions.store.table(name).await;
         let table = table.map_err(ending::failure_of)?;
-        match table.and_then(|table| caller.view(&table)) {
-            Some(table) => Ok(Some(table)),
-            None => {
-                let message = format!("table {name:?} does not exist or is not on the allow-list");
-                Err(Failure::new(Reason::TableNotFound, message).with("table", name))
-            }
+        if let Some(table) = table.and_then(|table| caller.view(&table)) {
+            return Ok(Some(table));
         }
+        let message = format!("table {name:?} does not exist or is not on the allow-list");
+        Err(Failure::new(Reason::TableNotFound, message).with("table", name))
     }
 }
 
@@ -282,6 +282,8 @@ fn inspection(
         inspection.rejected = faulty.collect();
         return Ok(inspection);
     };
+    let read = returned(sheet, format);
+    let sheet = read.as_ref().unwrap_or(sheet);
     let source = SourceColumns {
         names: &sheet.header,
         has_header: sheet.header_row > 0,
@@ -300,6 +302,27 @@ fn inspection(
     });
     inspection.proposals = with_names.collect();
     Ok(inspection)
+}
+
+/// The sheet as an import reads it that is an export of rejected rows; `None`: it is none.
+fn returned(sheet: &InspectedSheet, format: FileFormat) -> Option<InspectedSheet> {
+    let mut header = SourceHeader {
+        format,
+        sheet: sheet.name.clone(),
+        is_hidden: sheet.is_hidden,
+        header_row: u32::try_from(sheet.header_row).unwrap_or(u32::MAX),
+        names: sheet.header.clone(),
+        has_header: sheet.header_row > 0,
+        first_data_row_number: sheet.header_row + 1,
+        n_rows_hint: None,
+    };
+    let returned = Returned::recognise(&mut header)?;
+    header.names.truncate(own_columns(&header.names)?.start);
+    Some(InspectedSheet {
+        header: header.names,
+        samples: returned.rows(&sheet.samples),
+        ..sheet.clone()
+    })
 }
 
 /// Sends the sample rows through the proposed mapping.

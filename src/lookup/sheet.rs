@@ -42,9 +42,10 @@ impl InspectedSheet {
         if let (Some(HeaderRow::Row(row)), None, true) = (header, found, sheet.entry.is_read) {
             return Err(DecodeError::NoHeader {
                 row,
-                why: match rows.is_empty() {
-                    true => "no row from there on holds data".to_owned(),
-                    false => "the row is blank".to_owned(),
+                why: if rows.is_empty() {
+                    "no row from there on holds data".to_owned()
+                } else {
+                    "the row is blank".to_owned()
                 },
             });
         }
@@ -66,7 +67,9 @@ fn samples(rows: &[FrameRow<'_>], first: u64, n_samples: usize) -> Frame {
     let below = rows.iter().filter(|row| row.ordinal >= first);
     for row in below.take(n_samples) {
         builder.begin_row(row.ordinal - first, row.row_number, "");
-        row.cells().for_each(|cell| builder.push(cell));
+        for cell in row.cells() {
+            builder.push(cell);
+        }
         builder.end_row();
     }
     builder.take()

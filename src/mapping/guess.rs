@@ -159,6 +159,8 @@ impl Traits {
 
 fn traits(rows: &[Row<'_>], at: usize, known: &Known<'_>) -> Traits {
     let (row, below) = (&rows[at], &rows[at + 1..]);
+    // The last row is compared with those above, which it follows as data would.
+    let others = if below.is_empty() { &rows[..at] } else { below };
     let used = used_columns(row, below);
     let n_used = used.len().max(1) as f64;
     let mut n_covered = 0.0;
@@ -175,7 +177,12 @@ fn traits(rows: &[Row<'_>], at: usize, known: &Known<'_>) -> Traits {
             known_sum += known.certainty(text.trim());
             n_words += 1.0;
         }
-        contrast += contrast_with(below, column, &text, shape);
+        let unlike = contrast_with(others, column, &text, shape);
+        if shape == Shape::Number && unlike > 0.0 {
+            // A year above figures is as good as a word.
+            n_words += 1.0;
+        }
+        contrast += unlike;
         texts.insert(text);
     }
     let n_filled = n_filled.max(1.0);
@@ -212,7 +219,7 @@ fn used_columns(row: &Row<'_>, below: &[Row<'_>]) -> HashSet<usize> {
         .collect()
 }
 
-/// How unlike a cell is to those below it: -1 to 1.
+/// How unlike a cell is to those below it, `below`: -1 to 1.
 fn contrast_with(below: &[Row<'_>], column: usize, text: &str, shape: Shape) -> f64 {
     let shapes: Vec<Shape> = below
         .iter()

@@ -114,10 +114,10 @@ fn iso(text: &str) -> Plain<'_> {
     {
         let since = moment.duration_since(civil::date(1970, 1, 1).at(0, 0, 0, 0));
         let micros = i64::try_from(since.as_micros()).unwrap_or_default();
-        return match moment.time() == civil::Time::midnight() {
-            true => Plain::Date(moment.date().to_string()),
-            false => date_time(micros),
-        };
+        if moment.time() == civil::Time::midnight() {
+            return Plain::Date(moment.date().to_string());
+        }
+        return date_time(micros);
     }
     match text.parse::<civil::Time>() {
         Ok(time) if text.contains(':') && !text.contains('T') => Plain::Time(time.to_string()),

@@ -151,10 +151,10 @@ fn guesses(
             let likeness = names.iter().map(|name| likeness(&header, name));
             let likeness = likeness.fold(0.0, f64::max);
             let is_shaped = names.iter().any(|name| suits(name, shape));
-            let score = match is_shaped {
-                true if likeness > 0.0 => (likeness + VALUES_TOO).max(VALUES_ALONE),
-                true => VALUES_ALONE,
-                false => likeness,
+            let score = if is_shaped {
+                (likeness + VALUES_TOO).max(VALUES_ALONE)
+            } else {
+                likeness
             };
             if score >= SCORE_MIN {
                 let score = score.min(GUESS_MAX);

@@ -245,8 +245,8 @@ pub(super) fn concept_within(name: &str) -> Option<&'static str> {
         return None;
     }
     let words = words(name);
-    let spaced = words.iter().rev().filter(|word| word.len() > 2);
-    let spaced = spaced.filter_map(|word| WORDS.get(word).copied()).next();
+    let mut spaced = words.iter().rev().filter(|word| word.len() > 2);
+    let spaced = spaced.find_map(|word| WORDS.get(word).copied());
     spaced.or_else(|| {
         let mut unspaced = UNSPACED.iter();
         unspaced

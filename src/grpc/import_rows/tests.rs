@@ -1,4 +1,5 @@
-use super::{HEAD_START, import_spec, session_deadline, sha256, without_header};
+use super::{HEAD_START, import_spec, sha256, without_header};
+use crate::grpc::deadline::earlier;
 use crate::model::import::{Failure, Reason};
 use crate::proto::{ErrorPolicy, ImportRowsRequest, Row, Value};
 use crate::session::spec::{CommitMode, RejectPolicy};
@@ -105,9 +106,12 @@ fn fields_of_a_header_are_those_of_the_request() {
 fn a_session_ends_before_its_call() {
     let now = Instant::now();
     let far = now + Duration::from_mins(1);
-    assert_eq!(session_deadline(far), far.checked_sub(HEAD_START).unwrap());
+    assert_eq!(
+        earlier(far, HEAD_START),
+        far.checked_sub(HEAD_START).unwrap()
+    );
     let near = now + Duration::from_millis(100);
-    let session = session_deadline(near);
+    let session = earlier(near, HEAD_START);
     assert!(session < near && session > now, "{session:?}");
 }
 

@@ -35,12 +35,15 @@ pub fn shape(cell: Cell<'_>) -> Shape {
     match cell {
         Cell::Empty | Cell::Null | Cell::Unset => Shape::Empty,
         Cell::Text(text) | Cell::InvalidText(text) => of_text(text.trim()),
-        Cell::Number(_) | Cell::ZerosNumber { .. } | Cell::Int(_) | Cell::Double(_) => {
-            Shape::Number
-        }
-        Cell::Decimal(_) | Cell::FormulaWithoutValue | Cell::Error(_) | Cell::Bytes(_) => {
-            Shape::Number
-        }
+        Cell::Number(_)
+        | Cell::ZerosNumber { .. }
+        | Cell::Int(_)
+        | Cell::Double(_)
+        | Cell::Decimal(_)
+        | Cell::Bytes(_)
+        // What stands for a value that was to be computed.
+        | Cell::FormulaWithoutValue
+        | Cell::Error(_) => Shape::Number,
         Cell::Bool(_) => Shape::Bool,
         Cell::DateSerial { .. }
         | Cell::Duration(_)

@@ -35,6 +35,7 @@ fn the_first_row_is_the_header_of_a_plain_table() {
     assert_header(&["aa|bb", "cc|dd", "ee|ff"], Some(0));
     assert_header(&["name", "Ann", "Bo"], Some(0));
     assert_header(&["name|age"], Some(0));
+    assert_header(&["xx|2021|2022|2023", "aa|1.5|2|3", "bb|9|8|7"], Some(0));
     assert_header(
         &["Region|2021|2022", "North|11.5|12", "South|9|8.75"],
         Some(0),
@@ -91,6 +92,7 @@ fn a_first_row_like_those_below_is_no_header() {
         None,
     );
     assert_header(&["1|2", "3|4"], None);
+    assert_header(&["Ann|Shop|1234|a@x.org", "Bo|Bar|5678|b@x.org"], None);
     assert_header(&["12"], None);
     assert_header(&[], None);
 }

@@ -35,10 +35,10 @@ fn serials_are_dates_times_or_both() {
     assert_eq!(serial(0.395_833_333_333_333, Y1900), time("09:30:00"));
     assert_eq!(serial(0.5, Y1904), time("12:00:00"));
     assert_eq!(
-        serial(45351.573_263_888_9, Y1900),
+        serial(45_351.573_263_888_9, Y1900),
         date_time(1_709_214_330, 0)
     );
-    assert_eq!(serial(25569.000_005_787, Y1900), date_time(0, 500_000_000));
+    assert_eq!(serial(25_569.000_005_787, Y1900), date_time(0, 500_000_000));
     // Days that no calendar has.
     for number in [60.0, -1.0, 2_958_466.0, 1e300] {
         assert_eq!(serial(number, Y1900), Plain::Number(number));
@@ -95,7 +95,9 @@ fn a_row_is_faulty_for_every_cell_without_a_value() {
         ],
     ] {
         builder.begin_row(builder.n_rows() as u64, 7 + builder.n_rows() as u64, "");
-        cells.into_iter().for_each(|cell| builder.push(cell));
+        for cell in cells {
+            builder.push(cell);
+        }
         builder.end_row();
     }
     let frame = builder.take();

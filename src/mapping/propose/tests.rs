@@ -49,7 +49,9 @@ fn rows(rows: &[[&str; 2]]) -> Vec<Frame> {
     let mut builder = FrameBuilder::new();
     for (ordinal, row) in (0..).zip(rows) {
         builder.begin_row(ordinal, ordinal + 1, "");
-        row.iter().for_each(|text| builder.push(Cell::Text(text)));
+        for text in row {
+            builder.push(Cell::Text(text));
+        }
         builder.end_row();
     }
     vec![builder.take()]

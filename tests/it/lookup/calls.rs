@@ -255,6 +255,29 @@ async fn as_many_calls_as_places_and_a_dropped_one_gives_its_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_ends_its_decoder_too() {
+    let service = service(|_| {}).await;
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    let sheet = workbook.add_worksheet();
+    for row in 0..20_000 {
+        sheet
+            .write(row, 0, "a text of some length, in every row")
+            .unwrap();
+    }
+    let mut call = Call::begin(&service, None).await.unwrap();
+    call.send(file()).await;
+    call.send(Payload::Chunk(chunk(&workbook.save_to_buffer().unwrap())))
+        .await;
+    call.send(finish()).await;
+    // Its child has begun, and more rows are in the file than queues and windows hold.
+    assert!(matches!(call.next().await, Ok(Event::Header(_))));
+    drop(call);
+    // The place goes with the thread, which ends once the child is reaped.
+    is_free(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_call_that_waits_for_its_caller() {
     let service = service(|_| {}).await;
     let timeout = Duration::from_millis(300);
@@ -296,21 +319,19 @@ async fn a_caller_that_sends_or_reads_nothing_is_given_up() {
     let csv = format!("name,age\n{}", "Ann,30\n".repeat(20_000));
     let mut deaf = Call::begin(&service, None).await.unwrap();
     deaf.send(file()).await;
-    let flood = async {
+    let messages = deaf.messages.clone();
+    let flood = async move {
         let data = chunk(csv.as_bytes());
-        while deaf
-            .messages
-            .send(decode_request(Payload::Chunk(data.clone())))
-            .await
-            .is_ok()
-        {}
+        let request = || decode_request(Payload::Chunk(data.clone()));
+        while messages.send(request()).await.is_ok() {}
     };
-    // The upload is cut off when the server gives up.
-    tokio::time::timeout(Duration::from_secs(30), flood)
-        .await
-        .expect("the server gives up");
-    assert_eq!(refusal(&deaf.end().await), wanted);
-    is_free(&service).await;
+    let give_up = async {
+        // Its place is given back although its caller still sends, and has read nothing.
+        is_free(&service).await;
+        deaf.end().await
+    };
+    let ((), status) = tokio::join!(flood, give_up);
+    assert_eq!(refusal(&status), wanted);
     service.stop().await;
 }
 

@@ -91,6 +91,7 @@ async fn a_csv_of_any_size_is_looked_into_in_the_same_memory() {
     assert_eq!(found.sheets[0].header_row_number, 1);
     assert_eq!(found.sheets[0].sample_rows.len(), 20);
     let after_inspect = server.peak_bytes();
+    println!("{n_bytes} bytes; peak after decode {after_decode}, after inspect {after_inspect}");
     assert!(
         after_decode < MEMORY_BYTES_MAX && after_inspect < MEMORY_BYTES_MAX,
         "decode: {after_decode} bytes, inspect: {after_inspect} bytes"
