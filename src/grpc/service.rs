@@ -14,7 +14,7 @@ use crate::access::Caller;
 use crate::grpc::deadline::{deadline, earlier, within};
 use crate::grpc::files::{self, FileMessages};
 use crate::grpc::messages::Messages;
-use crate::grpc::status::{status, unimplemented};
+use crate::grpc::status::status;
 use crate::grpc::{convert, export, import_rows, watch};
 use crate::lookup::{self, LookupConfig, Lookups};
 use crate::model::import::Failure;
@@ -306,8 +306,4 @@ impl ImportService for Rowlift {
             .map(|next| next.map_err(|failure| status(&failure)));
         Ok(Response::new(Box::pin(responses)))
     }
-}
-
-fn not_built(rpc: &str) -> Status {
-    status(&unimplemented(&format!("rowlift.v1.ImportService/{rpc}")))
 }

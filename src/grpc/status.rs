@@ -39,15 +39,6 @@ pub fn rpc_status(failure: &Failure) -> pb::Status {
     })
 }
 
-/// A field or RPC that this server does not implement.
-pub fn unimplemented(path: &str) -> Failure {
-    Failure::new(
-        Reason::Unimplemented,
-        format!("{path} is not implemented by this server"),
-    )
-    .with_field(path, "not implemented")
-}
-
 /// A field with a value that is not allowed.
 pub fn invalid(path: impl Into<String>, why: impl Into<String>) -> Failure {
     let (path, why) = (path.into(), why.into());

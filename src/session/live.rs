@@ -24,7 +24,6 @@ use crate::model::batch::Receipt;
 use crate::model::import::{Failure, FileFormat, Phase, Reason};
 use crate::progress::{self, Outbox};
 use crate::session::admission::{Slot, overloaded};
-use crate::session::checks::other_file;
 use crate::session::open::Held;
 use crate::session::pipeline::{Input, Output};
 use crate::session::registry::Registration;

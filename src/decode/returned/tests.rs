@@ -5,6 +5,8 @@ fn header(names: &[&str]) -> SourceHeader {
     SourceHeader {
         format: FileFormat::Csv,
         sheet: String::new(),
+        is_hidden: false,
+        header_row: 1,
         names: names.iter().map(|&name| name.to_owned()).collect(),
         has_header: true,
         first_data_row_number: 2,

@@ -12,9 +12,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::model::import::{Failure, Reason};
+use crate::session::checks::other_file;
 use crate::session::ending;
 use crate::session::live::Live;
-use crate::session::pipeline::other_file;
 use crate::session::spec::{DuplicateFile, SourceSpec};
 use crate::store::{SameFile, Store, StoreError};
 use crate::writer;
