@@ -231,14 +231,7 @@ impl App {
             .add_service(health_service)
             .add_service(reflection::v1())
             .add_service(reflection::v1alpha())
-            .add_service(
-                ImportServiceServer::new(service)
-                    .max_decoding_message_size(config.message_bytes_max)
-                    .accept_compressed(CompressionEncoding::Gzip)
-                    .accept_compressed(CompressionEncoding::Zstd)
-                    .send_compressed(CompressionEncoding::Gzip)
-                    .send_compressed(CompressionEncoding::Zstd),
-            );
+            .add_service(compressed(service, config.message_bytes_max));
         let closed = close.clone();
         // Not among the tasks: a stop waits for them first, for the transport last.
         let transport_tasks = Tasks::new();
@@ -355,6 +348,16 @@ impl App {
         info!("stopped");
         result
     }
+}
+
+/// The service as it takes and sends messages.
+fn compressed(service: Rowlift, message_bytes_max: usize) -> ImportServiceServer<Rowlift> {
+    ImportServiceServer::new(service)
+        .max_decoding_message_size(message_bytes_max)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd)
 }
 
 /// A listener and where it listens.

@@ -45,6 +45,10 @@ pub struct SessionKey {
 
 /// What became of a request to begin an import.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one an import, taken apart at once"
+)]
 pub enum Opened {
     /// The session holds the import and may write.
     Running(OpenImport),

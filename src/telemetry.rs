@@ -116,7 +116,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location();
     tracing::error!(
         file = location.map_or("", |it| it.file()),
-        line = location.map_or(0, |it| it.line()),
+        line = location.map_or(0, std::panic::Location::line),
         thread = std::thread::current().name().unwrap_or_default(),
         "panic"
     );

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span, field, info_span};
 
 use crate::decode::sandbox::Killer;
@@ -83,6 +83,9 @@ pub(super) struct Live {
     slot: Option<Slot>,
     // The pipeline.
     pub(super) stop: CancellationToken,
+    /// A session that is dropped stops its thread too, which may wait for a place that nobody will
+    /// give any more.
+    pub(super) _stop_on_drop: DropGuard,
     input: Option<mpsc::Sender<Input>>,
     pub(super) output: mpsc::Receiver<Output>,
     pub(super) thread: Option<JoinHandle<()>>,

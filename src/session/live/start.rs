@@ -58,6 +58,7 @@ impl Live {
             outbox,
             registration,
             slot: None,
+            _stop_on_drop: stop.clone().drop_guard(),
             stop,
             input: Some(input),
             output,

@@ -3,6 +3,7 @@
 use rowlift::proto::import_request::Payload;
 use rowlift::proto::{self, CommitMode, DuplicateFilePolicy, ImportHeader, State, import_header};
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -161,7 +162,7 @@ async fn an_import_that_has_begun_to_write_goes_on() {
     let service = Service::sqlite(TABLES).await;
     let mut data = String::from("name,age\n");
     for row in 0..3000 {
-        data.push_str(&format!("name {row},{row}\n"));
+        let _ = writeln!(data, "name {row},{row}");
     }
     let data = data.as_bytes();
     let header = announced(refusing("begun"), data);

@@ -8,6 +8,7 @@ use rowlift::proto::import_response::Event;
 use rowlift::proto::{
     self, Abort, CommitMode, ImportHeader, ImportRequest, ImportResult, State, import_header,
 };
+use std::fmt::Write;
 use tonic::Code;
 
 use crate::service::PEOPLE;
@@ -85,7 +86,7 @@ fn ended(finished: Result<rowlift::client::FinishedImport, ClientError>) -> Impo
 /// Imports whose values are marked, of every kind that leaves something behind.
 async fn import_all(
     client: &ImportClient,
-    change: impl Fn(&mut ImportHeader),
+    change: impl Fn(&mut ImportHeader) + Send + Sync,
 ) -> Vec<ImportResult> {
     let header = |id: &str, table: &str| {
         let mut header = file_header(id, table);
@@ -260,7 +261,7 @@ async fn nothing_is_left_in_the_file_of_an_embedded_database() {
     let service = Service::sqlite(PEOPLE).await;
     let mut file = String::from("name,age\n");
     for row in 0..2000 {
-        file.push_str(&format!("{row},zq7-{row}-{}\n", "y".repeat(row % 300)));
+        let _ = writeln!(file, "{row},zq7-{row}-{}", "y".repeat(row % 300));
     }
     for id in ["deleted", "expired"] {
         let ended = service
@@ -340,8 +341,8 @@ async fn only_what_has_ended_is_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn values_cannot_outlive_their_import() {
     let service = Service::sqlite_with(PEOPLE, |config| {
-        config.id_retention = std::time::Duration::from_secs(7200);
-        config.reject_retention = std::time::Duration::from_secs(60);
+        config.id_retention = std::time::Duration::from_hours(2);
+        config.reject_retention = std::time::Duration::from_mins(1);
     })
     .await;
     let header = |seconds| {

@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -282,7 +283,7 @@ impl Database {
             let [table, columns] = [0, 1].map(|at| row[at].as_deref().unwrap());
             let sql = format!("select concat_ws(' | ', {columns}) from rowlift.{table}");
             for row in self.query(&sql).await {
-                dump.push_str(&format!("{table}: {}\n", row[0].as_deref().unwrap()));
+                let _ = writeln!(dump, "{table}: {}", row[0].as_deref().unwrap());
             }
         }
         dump

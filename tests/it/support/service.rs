@@ -122,7 +122,7 @@ impl Service {
 
     /// The bytes of the SQLite file and its log, as text.
     pub(crate) fn dump_sqlite(&self) -> String {
-        super::sqlite::dump(&self.folder.path().join("test.db"))
+        sqlite_dump(&self.folder.path().join("test.db"))
     }
 
     /// Files in the spool's directory, beside the database.
@@ -173,6 +173,16 @@ impl Service {
             .expect("the stop ends")
             .unwrap();
     }
+}
+
+/// The bytes of a database's file and of its log, as text where they are text.
+pub(crate) fn sqlite_dump(path: &std::path::Path) -> String {
+    let mut dump = Vec::new();
+    for suffix in ["", "-wal", "-journal"] {
+        let path = format!("{}{suffix}", path.display());
+        dump.extend(std::fs::read(path).unwrap_or_default());
+    }
+    String::from_utf8_lossy(&dump).into_owned()
 }
 
 async fn connect(app: &App) -> ImportServiceClient<Channel> {

@@ -122,18 +122,8 @@ impl Backend for SqliteBackend {
     }
 
     async fn dump(&self) -> String {
-        dump(&self.directory.path().join("test.db"))
+        super::service::sqlite_dump(&self.directory.path().join("test.db"))
     }
-}
-
-/// The bytes of a database's file and of its log, as text where they are text.
-pub(crate) fn dump(path: &std::path::Path) -> String {
-    let mut dump = Vec::new();
-    for suffix in ["", "-wal", "-journal"] {
-        let path = format!("{}{suffix}", path.display());
-        dump.extend(std::fs::read(path).unwrap_or_default());
-    }
-    String::from_utf8_lossy(&dump).into_owned()
 }
 
 fn texts(row: &SqliteRow) -> Vec<Option<String>> {
