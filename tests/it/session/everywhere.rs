@@ -1,8 +1,11 @@
 //! Each call of an import fails once, in every way.
 
-use rowlift::proto::CommitMode;
+use std::time::Duration;
 
-use super::driver::{Case, assert_once, import};
+use rowlift::proto::CommitMode;
+use tokio::runtime::{Builder, Runtime};
+
+use super::driver::{Case, assert_once, import, session};
 use super::memory::{Fault, Memory};
 
 const FAULTS: [Fault; 4] = [
@@ -81,5 +84,33 @@ async fn one_reject_too_many_fails_the_import_whichever_call_fails() {
             ..case(false, commit_mode, validate_only)
         };
         fails_everywhere(&case, 1).await;
+    }
+}
+
+/// A session may die before its transaction has a writer, for which its thread waits with rows.
+#[test]
+fn sessions_that_die_leave_no_thread() {
+    let runtime = || -> Runtime {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all().build().unwrap()
+    };
+    let case = case(true, CommitMode::Atomic, false);
+    let clean = Memory::new(1);
+    runtime().block_on(import(&clean, &case));
+    for at in 0..clean.n_calls() {
+        let memory = Memory::new(1);
+        let mut faults = vec![Fault::None; at];
+        faults.push(Fault::HangBefore);
+        memory.fail(faults);
+        let runtime = runtime();
+        runtime.block_on(session(&memory, &case));
+        let (sender, ended) = std::sync::mpsc::channel();
+        // Waits for the threads of its sessions, for ever if need be.
+        std::thread::spawn(move || {
+            drop(runtime);
+            sender.send(()).unwrap();
+        });
+        let ended = ended.recv_timeout(Duration::from_secs(20));
+        assert!(ended.is_ok(), "a thread is left where call {at} hangs");
     }
 }
