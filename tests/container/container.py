@@ -129,9 +129,10 @@ class Service:
         return sorted(set(found) - {self.pid()})
 
     def client(self, command, *arguments, check=True):
-        """Runs a command of the client against this service."""
+        """Runs a command of the client against this service; over TLS if it names a CA."""
+        scheme = "https" if any(it.startswith("--ca-file=") for it in arguments) else "http"
         return subprocess.run(
-            [CLIENT, command, *arguments, "--addr", f"http://{self.address}"],
+            [CLIENT, command, *arguments, "--addr", f"{scheme}://{self.address}"],
             capture_output=True, text=True, check=check, timeout=WAIT_SECONDS * 2,
         )  # fmt: skip
 

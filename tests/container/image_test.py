@@ -117,22 +117,34 @@ class Restricted(unittest.TestCase):
                 self.assertEqual(service.import_file(self.csv())[0], 0)
 
     def test_the_settings_of_the_manifests_are_taken(self):
-        base = ROOT / "k8s/base"
-        lines = (base / "rowlift.env").read_text().splitlines()
+        """As in a cluster without a mesh: variables, tables, policy, and Secrets as files."""
+        lines = (ROOT / "k8s/base/rowlift.env").read_text().splitlines()
         env = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-        # Where it listens and how callers are known is this test's.
-        cluster = ("LISTEN", "ADMIN_LISTEN", "IDENTITY", "TLS_", "POLICY_FILE")
-        env = {k: v for k, v in env.items() if not k.removeprefix("ROWLIFT_").startswith(cluster)}
-        self.assertGreater(len(env), 10)
-        mount = f"--volume={base}:/etc/rowlift:ro"
-        with Service(mount, **env) as service:
-            self.assertEqual(service.import_file(WORKBOOK)[0], 2)
-            service_env = service.proc("environ").split("\0")
-            self.assertIn("ROWLIFT_DECODERS_MAX=2", service_env)
-            self.assertEqual(service.get("/startupz"), "started\n")
-            self.assertEqual(service.get("/livez"), "alive\n")
-            self.assertIn('rowlift_rows_total{outcome="inserted"} 987\n', service.get("/metrics"))
-            self.assertIn(f"rowlift_imports_limit {env['ROWLIFT_IMPORTS_MAX']}\n", service.get("/metrics"))
+        # Where it listens is this test's.
+        env = {k: v for k, v in env.items() if k not in ("ROWLIFT_LISTEN", "ROWLIFT_ADMIN_LISTEN")}
+        env |= {"ROWLIFT_DATABASE_URL": "", "ROWLIFT_DATABASE_URL_FILE": "/run/secrets/rowlift/database/url"}
+        with tempfile.TemporaryDirectory() as directory:
+            secrets = pathlib.Path(directory)
+            make_certificates(secrets / "tls", "spiffe://cluster.local/ns/apps/sa/test")
+            (secrets / "database").mkdir()
+            (secrets / "database/url").write_text("sqlite:///var/spool/rowlift/test.db?mode=rwc\n")
+            mounts = [
+                f"--volume={ROOT}/k8s/overlays/postgres:/etc/rowlift:ro",
+                f"--volume={secrets}/tls:/run/secrets/rowlift/tls:ro",
+                f"--volume={secrets}/database:/run/secrets/rowlift/database:ro",
+            ]
+            with Service(*mounts, **env) as service:
+                self.check_as_in_a_cluster(service, secrets / "tls", env)
+
+    def check_as_in_a_cluster(self, service, tls, env):
+        self.assertEqual(service.get("/startupz"), "started\n")
+        self.assertEqual(service.get("/livez"), "alive\n")
+        credentials = [f"--ca-file={tls}/ca.crt", f"--cert-file={tls}/client.crt", f"--key-file={tls}/client.key"]
+        code, result = service.import_file(WORKBOOK, *credentials)
+        self.assertEqual(code, 2, result)
+        self.assertNotEqual(service.client("tables", check=False).returncode, 0, "without a certificate")
+        self.assertIn('rowlift_rows_total{outcome="inserted"} 987\n', service.get("/metrics"))
+        self.assertIn(f"rowlift_imports_limit {env['ROWLIFT_IMPORTS_MAX']}\n", service.get("/metrics"))
 
     def csv(self):
         file = tempfile.NamedTemporaryFile("w", suffix=".csv")
@@ -140,6 +152,22 @@ class Restricted(unittest.TestCase):
         file.write("name,city\nAnn,Oslo\n")
         file.flush()
         return file.name
+
+
+def make_certificates(directory, principal):
+    """A CA, a server's and a client's certificate in `directory`, named as in a Secret."""
+    directory.mkdir()
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    ca = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
+    for name, file, options in (
+        ("test CA", "ca", []),
+        ("rowlift", "tls", [*ca, "-addext", "subjectAltName=IP:127.0.0.1"]),
+        ("client", "client", [*ca, "-addext", f"subjectAltName=URI:{principal}"]),
+    ):
+        command = [*new, "-subj", f"/CN={name}", "-keyout", f"{file}.key", "-out", f"{file}.crt", *options]
+        subprocess.run(command, cwd=directory, check=True, capture_output=True)
+        # Readable for the service's user, as fsGroup makes a Secret's files.
+        (directory / f"{file}.key").chmod(0o644)
 
 
 class Stopping(unittest.TestCase):
