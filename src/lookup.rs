@@ -117,10 +117,12 @@ fn caller_gone() -> Failure {
     Failure::new(Reason::CancelledByCaller, "the caller is gone")
 }
 
-/// Waits for a permit of each of `pools`, in their order, unless `stop` comes first.
+/// Waits for a permit of each of `pools`, in their order, for at most `bound`, unless `stop` comes
+/// first.
 fn wait_for(
     runtime: &tokio::runtime::Handle,
     pools: [Arc<Semaphore>; 2],
+    bound: Duration,
     stop: &CancellationToken,
 ) -> Result<[OwnedSemaphorePermit; 2], Failure> {
     let [first, second] = pools;
@@ -134,6 +136,9 @@ fn wait_for(
             // A dropped wait gives back what it holds.
             permits = both => permits,
             () = stop.cancelled() => Err(caller_gone()),
+            () = tokio::time::sleep(bound) => Err(overloaded(
+                "every decoder is at work, try again later",
+            )),
         }
     })
 }

@@ -5,6 +5,7 @@
 //! Synchronous and pure.
 
 use crate::decode::SourceHeader;
+use crate::decode::sheet::is_error_text;
 use crate::model::cell::Cell;
 use crate::model::frame::{Frame, FrameBuilder, FrameRow};
 use crate::model::guard::unguarded;
@@ -55,10 +56,12 @@ impl Returned {
 
     fn row(&self, row: FrameRow<'_>, builder: &mut FrameBuilder) {
         let is_unread = |at: usize| self.unread.binary_search(&at).is_ok();
-        let had_invalid_text = matches!(
-            row.cells().nth(self.errors_at),
-            Some(Cell::Text(errors)) if errors.contains(RowErrorCode::InvalidText.name())
-        );
+        let had = |code: RowErrorCode| {
+            let errors = row.cells().nth(self.errors_at);
+            matches!(errors, Some(Cell::Text(errors)) if errors.contains(code.name()))
+        };
+        let had_invalid_text = had(RowErrorCode::InvalidText);
+        let had_error = had(RowErrorCode::CellError);
         let has_content = |(at, cell): &(usize, Cell<'_>)| !is_unread(*at) && !cell.is_vacant();
         let last = row.cells().enumerate().filter(has_content).last();
         let n_cells = last.map_or(0, |(at, _)| at + 1);
@@ -70,6 +73,8 @@ impl Returned {
                 Cell::Text(text) if had_invalid_text && text.contains(REPLACEMENT) => {
                     Cell::InvalidText(text)
                 }
+                // An export shows an error value as text: nobody has put another one there.
+                Cell::Text(text) if had_error && is_error_text(text) => Cell::Error(text),
                 Cell::Text(text) => Cell::Text(unguarded(text)),
                 cell => cell,
             });
@@ -86,7 +91,7 @@ pub(in crate::decode) fn is_misplaced(cell: Cell<'_>) -> bool {
 
 /// What to tell then.
 pub(in crate::decode) const MISPLACED: &str =
-    "row 1 is the header of exported rejected rows: leave header_row_number unset";
+    "row 1 is the header of exported rejected rows: leave header_row_number (--header-row) unset";
 
 #[cfg(test)]
 mod tests;

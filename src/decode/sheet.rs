@@ -20,6 +20,8 @@ use std::fs::File;
 
 use calamine::{Sheet, SheetVisible};
 
+pub(in crate::decode) use cells::is_error_text;
+
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::WorkbookRequest;

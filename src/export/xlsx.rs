@@ -89,7 +89,9 @@ impl Writer {
         let sheet = workbook
             .add_worksheet_with_constant_memory()
             .map_err(failed)?;
-        if sheet.set_name(&options.sheet).is_err() {
+        // Excel keeps one name to itself, which the library does not know.
+        let is_reserved = options.sheet.eq_ignore_ascii_case("history");
+        if is_reserved || sheet.set_name(&options.sheet).is_err() {
             sheet.set_name(SHEET_NAME).map_err(failed)?;
         }
         let last = column(n_columns - 1);

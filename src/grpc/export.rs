@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::io::AsyncReadExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::proto;
 use crate::session::admission::overloaded;
 use crate::session::{Sessions, ending, open};
+use crate::shutdown::Tasks;
 use crate::store::{RejectedQuery, RejectedSource, Store, StoreError};
 
 /// Exports of this server at once; each may hold a workbook in the spool directory.
@@ -41,6 +42,8 @@ const PIECE_BYTES: u32 = 512 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
 /// While there is nothing to send something is sent in this time: proxies cut silent streams.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long a caller may read nothing.
+const READ_WAIT_MAX: Duration = Duration::from_mins(1);
 /// How long a ledger that does not answer is asked again.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Between two such questions.
@@ -55,6 +58,8 @@ pub struct Export {
     format: FileFormat,
     file_name: String,
     options: xlsx::Options,
+    /// The outcome says so: there is no need to look for the widest row.
+    has_no_extra_cells: bool,
     /// The server stops.
     drained: CancellationToken,
     /// Given back with the export.
@@ -115,6 +120,7 @@ pub async fn begin(
         layout,
         format,
         file_name: file_name(&record, format),
+        has_no_extra_cells: has_no_extra_cells(&record),
         drained: sessions.drained.clone(),
         _place: place,
     })
@@ -132,6 +138,14 @@ fn options(sessions: &Sessions, layout: &SourceLayout) -> xlsx::Options {
 
 fn file_name(record: &ImportRecord, format: FileFormat) -> String {
     export::file_name(&record.file_name, &record.import_id, format)
+}
+
+fn has_no_extra_cells(record: &ImportRecord) -> bool {
+    let outcome = record.outcome.as_ref();
+    outcome.is_some_and(|outcome| {
+        let by_code = &outcome.rejected_by_code;
+        !by_code.contains_key(RowErrorCode::ExtraCells.name())
+    })
 }
 
 /// `None`: that of the source.
@@ -168,21 +182,31 @@ fn wrong_state(message: &str) -> Failure {
 pub fn responses(
     export: Export,
     deadline: Option<std::time::Instant>,
-) -> impl Stream<Item = Result<proto::ExportRejectedRowsResponse, Failure>> + Send {
+    tasks: &Tasks,
+) -> impl Stream<Item = Result<proto::ExportRejectedRowsResponse, Failure>> + Send + use<> {
     let (sender, parts) = mpsc::channel(1);
-    let drained = export.drained.clone();
-    let work = async move {
-        tokio::select! {
+    let (end_sender, end) = oneshot::channel();
+    // A task of its own: the transport does not poll a stream that its caller does not read, and
+    // the bounds hold then too.
+    tasks.spawn(async move {
+        let drained = export.drained.clone();
+        let end = tokio::select! {
             // Nothing is lost that another call does not get.
             biased;
             () = drained.cancelled() => Err(draining()),
             () = sleep_until(deadline) => Err(ending::deadline()),
+            () = sender.closed() => Err(open::caller_gone()),
             end = export.run(&sender) => end,
-        }
-    };
-    // The work goes on only as far as its parts are taken.
-    let end = stream::once(work).filter_map(|end| std::future::ready(end.err().map(Err)));
-    stream::select(ReceiverStream::new(parts).map(Ok), end).map(|part| part.map(response))
+        };
+        // Whoever does not listen any more has no use for the end.
+        let _ = end_sender.send(end);
+    });
+    let end = stream::once(end).filter_map(|end| {
+        let lost = || Err(ending::internal("", "an export's task was lost"));
+        std::future::ready(end.unwrap_or_else(|_| lost()).err().map(Err))
+    });
+    let parts = ReceiverStream::new(parts).map(Ok);
+    parts.chain(end).map(|part| part.map(response))
 }
 
 fn response(part: Part) -> proto::ExportRejectedRowsResponse {
@@ -227,6 +251,9 @@ impl Export {
     /// How many cells the widest row has. Under a header a row with content beyond it has an error
     /// that says so.
     async fn width(&self) -> Result<usize, Failure> {
+        if self.layout.has_header && self.has_no_extra_cells {
+            return Ok(0);
+        }
         let code = self.layout.has_header.then_some(RowErrorCode::ExtraCells);
         let mut pieces = self.pieces(code);
         let mut width = 0;
@@ -290,7 +317,9 @@ impl Export {
             Ok(file) => Ok(file?),
             Err(error) => {
                 // The library that writes rows panics where the disk takes no more.
-                tracing::warn!(%error, "an export's workbook could not be written");
+                // Its words may quote a cell.
+                let panicked = error.is_panic();
+                tracing::warn!(panicked, "an export's workbook could not be written");
                 let why = "no space is left, as a rule".to_owned();
                 Err(ExportError::Io(why).into())
             }
@@ -402,10 +431,18 @@ async fn send_data(sender: &mpsc::Sender<Part>, mut data: Bytes) -> Result<(), F
     Ok(())
 }
 
-/// Waits until the part before is taken.
+/// Waits until the part before is taken, for [`READ_WAIT_MAX`].
 async fn send(sender: &mpsc::Sender<Part>, part: Part) -> Result<(), Failure> {
-    let sent = sender.send(part).await;
-    sent.map_err(|_| open::caller_gone())
+    match tokio::time::timeout(READ_WAIT_MAX, sender.send(part)).await {
+        Ok(sent) => sent.map_err(|_| open::caller_gone()),
+        Err(_) => Err(Failure::new(
+            Reason::IdleTimeout,
+            format!(
+                "nothing was read for {} s; export once more",
+                READ_WAIT_MAX.as_secs()
+            ),
+        )),
+    }
 }
 
 fn draining() -> Failure {

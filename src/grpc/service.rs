@@ -302,7 +302,7 @@ impl ImportService for Rowlift {
             Ok((export, deadline(&metadata)?))
         });
         let (export, deadline) = begun.await?.into_inner();
-        let responses = export::responses(export, deadline)
+        let responses = export::responses(export, deadline, &self.tasks)
             .map(|next| next.map_err(|failure| status(&failure)));
         Ok(Response::new(Box::pin(responses)))
     }

@@ -154,7 +154,8 @@ impl<T> Reading<T> {
             let lookups = self.lookups.clone();
             let config = &lookups.sessions.config;
             let pools = [&lookups.decoders, &lookups.sessions.decoders].map(Arc::clone);
-            let _places = wait_for(&self.runtime, pools, self.stop.token())?;
+            let wait = lookups.sessions.config.queue_wait;
+            let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
             let program = &config.decoder_program;
             let mut decoder = Sandbox::start(program, spooled, &request, &config.limits)?;
             self.stop.hold(decoder.killer());

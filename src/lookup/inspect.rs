@@ -185,7 +185,8 @@ impl Surveying {
         };
         let lookups = &self.lookups;
         let pools = [&lookups.decoders, &lookups.sessions.decoders].map(Arc::clone);
-        let _places = wait_for(&self.runtime, pools, self.stop.token())?;
+        let wait = lookups.sessions.config.queue_wait;
+        let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
         let program = &config.decoder_program;
         let surveyor = Sandbox::survey(program, spooled, &request, &config.limits)?;
         self.stop.hold(surveyor.killer());

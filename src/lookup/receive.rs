@@ -104,7 +104,7 @@ impl Lookups {
                 }
                 result = &mut thread => {
                     return result.unwrap_or_else(|error| {
-                        Err(ending::internal("", &format!("a lookup's thread was lost: {error}")))
+                        Err(ending::lost_task("", "a lookup's thread", &error))
                     });
                 }
                 () = tokio::time::sleep_until(idle_at.into()), if waits => {

@@ -301,7 +301,7 @@ impl ImportState {
 }
 
 /// What a failure's message becomes once values are not kept.
-const NOT_KEPT: &str = "the details are not kept any more";
+const NOT_KEPT: &str = "the details are not kept";
 /// Entries of metadata that hold no text of a caller or of a file.
 const METADATA_KEPT: [&str; 12] = [
     "bound",

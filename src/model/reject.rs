@@ -9,7 +9,7 @@ use crate::model::frame::FrameRow;
 use crate::model::plan::WritePlan;
 
 /// What an error's message becomes once values are not kept.
-const NOT_KEPT: &str = "the value is not kept any more";
+const NOT_KEPT: &str = "the value is not kept";
 
 /// Why a cell or row is not in the table. Numbers are those of the contract and of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

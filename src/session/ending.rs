@@ -38,6 +38,7 @@ pub fn of(reason: Reason) -> Ending {
         | Reason::UnsupportedFormat
         | Reason::SheetNotFound
         | Reason::NoHeader
+        | Reason::InvalidOption
         | Reason::ColumnMapping
         | Reason::NoUniqueKey
         | Reason::ChecksumMismatch

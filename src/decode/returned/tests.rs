@@ -45,6 +45,19 @@ fn rows_are_as_they_were_before_the_export() {
             Cell::Text("A8 INVALID_TEXT: x"),
         ],
         &[Cell::Text("a\u{fffd}"), Cell::Empty, Cell::Text("9")],
+        // An error value that nobody has replaced; without such an error it is a text.
+        &[
+            Cell::Text("#N/A"),
+            Cell::Text("#1"),
+            Cell::Text("9"),
+            Cell::Text("A9 CELL_ERROR: x"),
+        ],
+        &[
+            Cell::Text("#N/A"),
+            Cell::Empty,
+            Cell::Text("9"),
+            Cell::Text("B9 TOO_LONG: x"),
+        ],
         // What somebody wrote beside ours is not ours.
         &[
             Cell::Text("a"),
@@ -65,6 +78,8 @@ fn rows_are_as_they_were_before_the_export() {
         &[Cell::Text("+49 30"), Cell::Number(1.0)],
         &[Cell::InvalidText("a\u{fffd}"), Cell::Text("'=b")],
         &[Cell::Text("a\u{fffd}")],
+        &[Cell::Error("#N/A"), Cell::Text("#1")],
+        &[Cell::Text("#N/A")],
         &[
             Cell::Text("a"),
             Cell::Empty,

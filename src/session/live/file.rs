@@ -6,7 +6,7 @@
 //! question to the ledger short.
 //!
 //! Two imports of one file at the same time do not see each other before one of them has
-//! succeeded: under REFUSE both may pass. The one that ends last names the other.
+//! succeeded: under REFUSE both may pass, and neither may name the other.
 
 use std::future::Future;
 use std::sync::Arc;

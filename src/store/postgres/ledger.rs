@@ -157,8 +157,8 @@ async fn store_end(
     let sql = format!(
         "UPDATE rowlift.imports SET state = $2, outcome = $3, failure = $4, write_method = $5, \
          file_sha256 = coalesce($6, file_sha256), update_time = clock_timestamp(), \
-         expire_time = clock_timestamp() + interval '{ids} milliseconds', rejects_expire_time = \
-         clock_timestamp() + interval '{reject_retention_ms} milliseconds'{end_time} WHERE id = $1",
+         expire_time = clock_timestamp() + {ids} * interval '1 millisecond', rejects_expire_time = \
+         clock_timestamp() + {reject_retention_ms} * interval '1 millisecond'{end_time} WHERE id = $1",
         ids = forget::milliseconds(ledger.retention.ids)
     );
     transaction.execute(&sql, parameters).await?;

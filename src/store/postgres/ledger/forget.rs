@@ -59,14 +59,14 @@ async fn date_abandoned(
 ) -> Result<(), sqlx::Error> {
     let (ids, rejects) = (ledger.retention.ids, ledger.retention.rejects);
     let sql = format!(
-        "UPDATE rowlift.imports i SET expire_time = a.since + interval '{ids} milliseconds', \
+        "UPDATE rowlift.imports i SET expire_time = a.since + {ids} * interval '1 millisecond', \
          rejects_expire_time = a.since + coalesce(i.reject_retention_ms, {rejects}) \
          * interval '1 millisecond' FROM (SELECT o.id, greatest(o.update_time, s.lease_until) \
          AS since FROM rowlift.imports o LEFT JOIN LATERAL (SELECT n.lease_until \
          FROM rowlift.sessions n WHERE n.import = o.id ORDER BY n.epoch DESC LIMIT 1) s ON true \
          WHERE o.state < 5 AND coalesce(s.lease_until <= clock_timestamp(), true) \
          AND (o.expire_time IS NULL OR o.expire_time \
-         < greatest(o.update_time, s.lease_until) + interval '{ids} milliseconds') \
+         < greatest(o.update_time, s.lease_until) + {ids} * interval '1 millisecond') \
          LIMIT {IMPORTS_MAX} FOR NO KEY UPDATE OF o SKIP LOCKED) a WHERE i.id = a.id",
         ids = milliseconds(ids),
         rejects = milliseconds(rejects),

@@ -61,7 +61,12 @@ pub(in super::super) async fn piece(
         None => String::new(),
     };
     let after = query.after.map_or(-1, bigint);
-    let wanted = format!("import = {import} AND ordinal > {after}{code}");
+    // What has expired or was deleted since the export began is not told.
+    let wanted = format!(
+        "import = {import} AND ordinal > {after}{code} AND EXISTS (SELECT FROM rowlift.imports i \
+         WHERE i.id = {import} AND NOT i.wiped \
+         AND coalesce(i.rejects_expire_time > clock_timestamp(), true))"
+    );
     let sql = format!(
         "{}SELECT detail FROM rowlift.rejected_rows WHERE {wanted} AND ordinal <= (\
          SELECT max(ordinal) FROM (SELECT ordinal, sum(n) OVER (ORDER BY ordinal) - n AS before \

@@ -239,7 +239,7 @@ async fn next_session(
         .min();
     let sql = concat!(
         "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, write_method = ?, \
-         reject_retention_ms = ?, failure = NULL, outcome = NULL, end_time_ms = NULL, \
+         reject_retention_ms = ?, source_layout = coalesce(source_layout, ?), failure = NULL, outcome = NULL, end_time_ms = NULL, \
          expire_time_ms = NULL, rejects_expire_time_ms = NULL, wiped = 0, wiped_below = 0, \
          update_time_ms = ",
         now_ms!(),
@@ -250,6 +250,7 @@ async fn next_session(
         .bind(&new.file_name)
         .bind(new.write_method.number())
         .bind(shortest)
+        .bind(layout(new)?)
         .bind(key.import);
     run(connection, query).await?;
     Ok(key)

@@ -134,12 +134,19 @@ pub(in crate::store::sqlite) async fn piece(
     import: i64,
     wanted: RejectedQuery,
 ) -> Result<Vec<RejectedRow>, StoreError> {
-    let sql = "WITH next AS (SELECT ordinal, length(detail) AS n FROM rowlift_rejected_rows \
-               WHERE import = ?1 AND codes LIKE ?2 AND ordinal > ?3 ORDER BY ordinal LIMIT ?4), \
+    // What has expired or was deleted since the export began is not told.
+    let sql = concat!(
+        "WITH next AS (SELECT ordinal, length(detail) AS n FROM rowlift_rejected_rows \
+               WHERE import = ?1 AND codes LIKE ?2 AND ordinal > ?3 AND EXISTS (SELECT 1 \
+               FROM rowlift_imports i WHERE i.id = ?1 AND NOT i.wiped \
+               AND coalesce(i.rejects_expire_time_ms > ",
+        now_ms!(),
+        ", 1)) ORDER BY ordinal LIMIT ?4), \
                sums AS (SELECT ordinal, sum(n) OVER (ORDER BY ordinal) - n AS before FROM next) \
                SELECT detail FROM rowlift_rejected_rows \
                WHERE import = ?1 AND codes LIKE ?2 AND ordinal > ?3 \
-               AND ordinal <= (SELECT max(ordinal) FROM sums WHERE before < ?5) ORDER BY ordinal";
+               AND ordinal <= (SELECT max(ordinal) FROM sums WHERE before < ?5) ORDER BY ordinal"
+    );
     let query = sqlx::query(sql)
         .bind(import)
         .bind(pattern(wanted.code))
