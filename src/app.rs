@@ -21,7 +21,6 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
-use crate::admin::{Admin, Probed};
 use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::config::database_url::DatabaseKind;
@@ -30,9 +29,8 @@ use crate::grpc::oversized::OversizedLayer;
 use crate::grpc::service::Rowlift;
 use crate::grpc::trace::TraceLayer;
 use crate::lookup::LookupConfig;
-use crate::metrics::{Metrics, observed};
+use crate::metrics::Metrics;
 use crate::model::import::Failure;
-use crate::proto;
 use crate::proto::import_service_server::ImportServiceServer;
 use crate::session::admission::Admission;
 use crate::session::memory::Memory;
@@ -48,6 +46,8 @@ use crate::telemetry::meters::Meters;
 use crate::watched;
 use crate::writer::{RetryPolicy, WriterPool};
 
+mod observe;
+mod reflection;
 mod secured;
 mod tls;
 
@@ -88,28 +88,6 @@ pub struct App {
     transport: JoinHandle<Result<(), tonic::transport::Error>>,
     meters: Meters,
     admin_addr: Option<SocketAddr>,
-}
-
-/// What the kubelet is told.
-struct Probes {
-    sessions: Arc<Sessions>,
-}
-
-impl Probed for Probes {
-    fn has_started(&self) -> bool {
-        self.sessions.admission.is_open()
-    }
-
-    fn not_ready(&self) -> Option<&'static str> {
-        let admission = &self.sessions.admission;
-        if admission.is_closed() {
-            Some("draining\n")
-        } else if admission.is_open() {
-            None
-        } else {
-            Some("starting: the ledger is not ready\n")
-        }
-    }
 }
 
 /// Why the service did not start or broke off.
@@ -203,7 +181,7 @@ impl App {
         let tasks = Tasks::new();
         let sessions = Arc::new(sessions(&config, store, Metrics::new(&meters.provider)));
         let background = CancellationToken::new();
-        let admin_addr = measure(&config, &meters, &sessions, background.clone()).await?;
+        let admin_addr = observe::begin(&config, &meters, &sessions, background.clone()).await?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let close = CancellationToken::new();
@@ -372,40 +350,6 @@ async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError>
         .map_err(|source| AppError::Listen { addr, source })
 }
 
-/// Lets the metrics follow the service, and serves them if there is an admin port.
-async fn measure(
-    config: &Config,
-    meters: &Meters,
-    sessions: &Arc<Sessions>,
-    stop: CancellationToken,
-) -> Result<Option<SocketAddr>, AppError> {
-    sessions.store.measure(sessions.metrics.clone());
-    // The provider may outlive the service, whose store closes with it.
-    let observed = Arc::downgrade(sessions);
-    observed::observe(&meters.provider, move || {
-        observed.upgrade().map(|it| it.state()).unwrap_or_default()
-    });
-    let Some(addr) = config.admin_listen else {
-        return Ok(None);
-    };
-    let admin = Admin::bind(addr)
-        .await
-        .map_err(|source| AppError::Listen { addr, source })?;
-    let addr = admin.addr();
-    let probes = Arc::new(Probes {
-        sessions: Arc::clone(sessions),
-    });
-    let serving = admin.serve(probes, meters.clone(), stop);
-    // It answers until the very end of a stop, so a stop does not wait for it.
-    Tasks::new().spawn(async move {
-        if let Err(error) = serving.await {
-            warn!(%error, "the admin port is gone");
-        }
-    });
-    info!(%addr, "serving probes and metrics");
-    Ok(Some(addr))
-}
-
 /// Receive window of a connection: with every admitted import and lookup held back on one
 /// connection (a mesh has one to each replica), cancel and health still get through.
 fn connection_window(config: &Config) -> u32 {
@@ -500,32 +444,4 @@ async fn announce_ready(sessions: Arc<Sessions>, health: HealthReporter, stop: C
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
     health.set_service_status("", status).await;
     health.set_service_status(SERVICE, status).await;
-}
-
-mod reflection {
-    //! Reflection over the contract and google.rpc's error details.
-
-    use tonic_reflection::server::Builder;
-    use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-    use tonic_reflection::server::v1alpha;
-
-    use super::proto;
-
-    fn builder() -> Builder<'static> {
-        Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    }
-
-    pub(super) fn v1() -> ServerReflectionServer<impl ServerReflection> {
-        builder()
-            .build_v1()
-            .expect("the embedded descriptors are complete")
-    }
-
-    pub(super) fn v1alpha() -> v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection> {
-        builder()
-            .build_v1alpha()
-            .expect("the embedded descriptors are complete")
-    }
 }
