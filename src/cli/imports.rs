@@ -68,13 +68,7 @@ pub(super) async fn cancel(args: &CancelArgs, terminal: &mut Terminal) -> Result
     let call = async move { Ok(client.cancel(&args.id, &args.reason).await?) };
     let outcome = server.run(Box::pin(call)).await;
     server.close().await;
-    let job = outcome?;
-    if args.json {
-        terminal.json(&json::line(&job))?;
-    } else {
-        print_job(&job, terminal)?;
-    }
-    Ok(Exit::Done)
+    tell(&outcome?, args.json, terminal)
 }
 
 /// Wipes what an ended import keeps of its data.
@@ -84,11 +78,15 @@ pub(super) async fn delete(args: &DeleteArgs, terminal: &mut Terminal) -> Result
     let call = async move { Ok(client.delete(&args.id, &args.tenant).await?) };
     let outcome = server.run(Box::pin(call)).await;
     server.close().await;
-    let job = outcome?;
-    if args.json {
-        terminal.json(&json::line(&job))?;
+    tell(&outcome?, args.json, terminal)
+}
+
+/// Shows what became of an import.
+fn tell(job: &ImportJob, as_json: bool, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if as_json {
+        terminal.json(&json::line(job))?;
     } else {
-        print_job(&job, terminal)?;
+        print_job(job, terminal)?;
     }
     Ok(Exit::Done)
 }

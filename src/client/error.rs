@@ -217,7 +217,7 @@ fn prost_details(status: &Status) -> Option<Vec<prost_types::Any>> {
 }
 
 /// The upper-case name of a status code.
-fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
