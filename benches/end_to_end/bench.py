@@ -1,0 +1,279 @@
+"""Rowlift against psql on the same rows, through a real server and real clients.
+
+Run by scripts/bench, which builds what it needs; see there. In: the directory of the release
+programs. Out: Markdown on standard output, progress on standard error.
+"""
+
+import argparse
+import contextlib
+import datetime
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+
+import csv
+import machine
+import report
+from database import COLUMNS, Database
+from files import Files
+from report import Run
+from service import Service
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Bench:
+    """What every case needs: files, database, service."""
+
+    def __init__(self, arguments, work):
+        self.n_runs = arguments.runs
+        self.sizes = arguments.rows
+        self.programs = arguments.programs
+        self.work = work
+        self.files = Files(arguments.programs, arguments.files)
+        self.database = Database(ROOT, os.path.join(work, "postgres"))
+        subprocess.run([os.path.join(self.programs, "rowlift"), "migrate", "--database-url", self.database.url],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def service(self, **settings):
+        service = Service(self.programs, self.work, self.database.url, **settings)
+        try:
+            yield service
+        finally:
+            service.stop()
+
+    def measured(self, service, prepare, run, n_rows=None):
+        """A case: prepares, then runs and measures; `run` may return (seconds, ...) of its own clock."""
+        def case():
+            prepare()
+            pid = service.pid if service else self.database.pid
+            before = (service.cpu() if service else (0.0, 0.0)), self.database.cpu()
+            with machine.Peak(pid) as peak:
+                seconds = run()
+            after = (service.cpu() if service else (0.0, 0.0)), self.database.cpu()
+            if n_rows is not None and self.database.count() != n_rows:
+                raise SystemExit(f"{self.database.count()} rows are in the table, not {n_rows}")
+            return Run(seconds, after[0][0] - before[0][0], after[0][1] - before[0][1], after[1] - before[1],
+                       peak.bytes if service else 0)
+        return case
+
+    # Each section prints a heading and a table.
+
+    def copy(self):
+        """One import of each kind against psql, by size."""
+        for n_rows in self.sizes:
+            xlsx, text = self.files.path(n_rows, "xlsx"), self.files.path(n_rows, "csv")
+            halves = self.files.halves(n_rows)
+            with self.service() as service:
+                empty = self.database.empty
+                runs = report.in_turn({
+                    "`psql \\copy` CSV": self.measured(None, empty, lambda: self.database.copy(text), n_rows),
+                    "two `psql \\copy` at once": self.measured(None, empty, lambda: self.database.copy(*halves), n_rows),
+                    "Rowlift, xlsx": self.measured(service, empty, lambda: service.import_file(xlsx)[0], n_rows),
+                    "Rowlift, CSV": self.measured(service, empty, lambda: service.import_file(text)[0], n_rows),
+                    "Rowlift, packed rows": self.measured(
+                        service, empty, lambda: service.load("packed", text)["seconds"], n_rows),
+                }, self.n_runs)
+            targets = {"Rowlift, xlsx": 0.65, "Rowlift, CSV": 0.60, "Rowlift, packed rows": 0.58}
+            if n_rows <= 10_000:
+                targets = {"Rowlift, xlsx": 1.1}
+            print(f"\n### {n_rows:,} rows\n\n{report.table(runs, n_rows, next(iter(runs)), targets)}", flush=True)
+
+    def faults(self):
+        """One row in a hundred with a bad cell, or with a key that was there before."""
+        n_rows = self.sizes[-1]
+        clean = self.files.path(n_rows, "xlsx")
+        bad = self.files.path(n_rows, "xlsx", "--bad-cells", "1")
+        repeated = self.files.path(n_rows, "xlsx", "--repeat-keys", "1")
+        with self.database.unique_email(), self.service() as service:
+            def importing(file):
+                return self.measured(service, self.database.empty,
+                                     lambda: service.import_file(file, "--max-rejected", "-1")[0])
+            runs = report.in_turn({"clean": importing(clean), "1 % bad cells": importing(bad),
+                                   "1 % repeated keys": importing(repeated)}, self.n_runs)
+        targets = {"1 % bad cells": 1.05, "1 % repeated keys": 2}
+        print(f"\n### {n_rows:,} rows of xlsx, `email` unique\n\n{report.table(runs, n_rows, 'clean', targets)}", flush=True)
+
+    def upserts(self):
+        """A full table updated by key from a file of as many rows."""
+        n_rows = self.sizes[-1]
+        with self.database.unique_email(), self.service() as service:
+            def full():
+                self.database.empty()
+                self.database.copy(self.files.path(n_rows, "csv"))
+                self.database.settle()
+            for percent in (1, 50):
+                changed = self.files.changed(n_rows, percent)
+                update = ("--on-conflict", "update", "--key", "email")
+                runs = report.in_turn({
+                    "`\\copy` and INSERT ... ON CONFLICT": self.measured(
+                        None, full, lambda: self.database.copy_and_upsert(changed), n_rows),
+                    "Rowlift, CSV": self.measured(
+                        service, full, lambda: service.import_file(changed, *update)[0], n_rows),
+                }, self.n_runs)
+                print(f"\n### {n_rows:,} rows updating as many, {percent} % changed\n\n"
+                      f"{report.table(runs, n_rows, next(iter(runs)), {'Rowlift, CSV': 1.1})}", flush=True)
+
+    def methods(self):
+        """The four methods."""
+        n_rows = 10_000
+        xlsx = self.files.path(n_rows, "xlsx")
+        with self.service() as service:
+            runs = report.in_turn({f"`--method {method}`": self.measured(
+                service, self.database.empty, lambda method=method: service.import_file(xlsx, "--method", method)[0],
+                n_rows) for method in ("copy", "batch", "concurrent", "sequential")}, self.n_runs)
+        print(f"\n### The four methods, {n_rows:,} rows of xlsx\n\n{report.table(runs, n_rows, next(iter(runs)))}", flush=True)
+
+    def latency(self):
+        """Imports of ten rows alone, and beside one of the largest size."""
+        ten = self.files.path(10, "xlsx")
+        with self.service() as service:
+            self.database.empty()
+            told = {"10 rows": service.load("small", "--rows", 10),
+                    "10 rows of xlsx": service.load("small", "--file", ten)}
+            large = service.begin(self.files.path(self.sizes[-1], "xlsx"))
+            beside = []
+            while large.poll() is None:
+                beside.append(service.load("small", "--rows", 10, "--imports", 100))
+            service.finish(large)
+            # The last ones ran in part alone.
+            beside = beside[:-1] or beside
+            told[f"10 rows beside {self.sizes[-1]:,} of xlsx"] = {
+                "imports": sum(it["imports"] for it in beside), **{
+                    key: max(it[key] for it in beside) if key == "p99" else sorted(it[key] for it in beside)[len(beside) // 2]
+                    for key in ("p50", "p95", "p99")}}
+        print("\n### Small imports on a warm connection, milliseconds\n\n| case | imports | p50 | p95 | p99 |\n| --- | --- | --- | --- | --- |")
+        for name, it in told.items():
+            print(f"| {name} | {it['imports']} | {it['p50'] * 1e3:.1f} | {it['p95'] * 1e3:.1f} | {it['p99'] * 1e3:.1f} |", flush=True)
+
+    def together(self):
+        """Several imports at once."""
+        n_rows = 100_000
+        xlsx = self.files.path(n_rows, "xlsx")
+        print(f"\n### Imports of {n_rows:,} rows of xlsx at once\n\n| at once | seconds | rows/s of all | peak MB |\n| --- | --- | --- | --- |")
+        with self.service() as service:
+            for n_imports in (1, 2, 4, 8):
+                def run(n_imports=n_imports):
+                    begun = time.perf_counter()
+                    for client in [service.begin(xlsx) for _ in range(n_imports)]:
+                        service.finish(client)
+                    return time.perf_counter() - begun
+                case = self.measured(service, self.database.empty, run, n_rows * n_imports)
+                runs = report.in_turn({f"{n_imports} at once": case}, self.n_runs)
+                its, = runs.values()
+                seconds = report.median(its, "seconds")
+                print(f"| {n_imports} | {seconds:.2f} | {n_rows * n_imports / seconds:,.0f} "
+                      f"| {report.median(its, 'peak_bytes') / 1e6:.0f} |", flush=True)
+
+    def memory(self):
+        """The most that service and decoders hold, where something holds them back."""
+        lines = []
+        with self.service(imports_max=200) as service:
+            with machine.Peak(service.pid) as peak:
+                idle = service.open_idle(200)
+                time.sleep(5 * machine.SAMPLE_SECONDS)
+            lines.append(("200 open imports that send nothing", peak.bytes, 200))
+            idle.stdin.close()
+            idle.wait()
+        gigabyte = self.files.path(3_500_000, "csv")
+        for name, limit, begin in (
+            ("1 GB of CSV", 64, lambda service: service.import_file(gigabyte)),
+            ("1 GB of packed rows", 64, lambda service: service.load("packed", gigabyte)),
+            ("the largest xlsx, the table locked for 10 s", None, self._import_into_a_locked_table),
+        ):
+            with self.service() as service:
+                self.database.empty()
+                with machine.Peak(service.pid) as peak:
+                    begin(service)
+            lines.append((name, peak.bytes, limit))
+        print("\n### Peak memory of service and decoders\n\n| case | peak MB | target MB |\n| --- | --- | --- |")
+        for name, n_bytes, limit in lines:
+            print(f"| {name} | {n_bytes / 1e6:.0f} | {limit or ''} |", flush=True)
+
+    def _import_into_a_locked_table(self, service):
+        lock = subprocess.Popen(["psql", "-XAqt", "-d", self.database.url, "-c",
+                                 "begin; lock table businesses; select pg_sleep(10); commit"], stdout=subprocess.DEVNULL)
+        service.import_file(self.files.path(self.sizes[-1], "xlsx"))
+        lock.wait()
+
+    def sqlite(self):
+        """The embedded database against Python's executemany of rows that are parsed already."""
+        n_rows = self.sizes[-1]
+        xlsx, text = self.files.path(n_rows, "xlsx"), self.files.path(n_rows, "csv")
+        with open(text, encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            next(reader)
+            rows = [[cell or None for cell in row] for row in reader]
+
+        def fresh():
+            for name in os.listdir(self.work):
+                if name.startswith("embedded.db"):
+                    os.remove(os.path.join(self.work, name))
+            url = f"sqlite://{self.work}/embedded.db?mode=rwc"
+            subprocess.run([os.path.join(self.programs, "rowlift"), "tables", "--database-url", url],
+                           check=True, stdout=subprocess.DEVNULL)
+            return url
+
+        def executemany():
+            fresh()
+            connection = sqlite3.connect(os.path.join(self.work, "embedded.db"))
+            begun = time.perf_counter()
+            marks = ", ".join("?" * len(COLUMNS.split(", ")))
+            connection.executemany(f"insert into businesses ({COLUMNS}) values ({marks})", rows)
+            connection.commit()
+            seconds = time.perf_counter() - begun
+            connection.close()
+            return Run(seconds)
+
+        def rowlift():
+            url = fresh()
+            begun = time.perf_counter()
+            subprocess.run([os.path.join(self.programs, "rowlift"), "import", xlsx, "--table", "businesses",
+                            "--database-url", url, "--json"], check=True, stdout=subprocess.DEVNULL, cwd=self.work)
+            return Run(time.perf_counter() - begun)
+
+        runs = report.in_turn({"Python's executemany, rows parsed before": executemany, "Rowlift, xlsx": rowlift}, self.n_runs)
+        print(f"\n### SQLite, {n_rows:,} rows\n\n{report.table(runs, n_rows, next(iter(runs)), {'Rowlift, xlsx': 1.0})}", flush=True)
+
+    def header(self):
+        version = self.database.sql("show server_version")
+        commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
+                                text=True, check=False).stdout.strip()
+        print(f"{datetime.date.today()}, {machine.description()}, PostgreSQL {version} with default settings, "
+              f"Rowlift {commit}, median of {self.n_runs} runs in turn.")
+
+
+SECTIONS = ("copy", "faults", "upserts", "methods", "latency", "together", "memory", "sqlite")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--files", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=lambda it: sorted(int(n) for n in it.split(",")),
+                        default=[10_000, 100_000, 1_000_000], help="sizes, such as 10000,1000000")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each case")
+    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION",
+                        help=f"what to measure: {', '.join(SECTIONS)} [default: all]")
+    arguments = parser.parse_args()
+    unknown = set(arguments.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"unknown section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    work = tempfile.mkdtemp(prefix="rowlift-bench.")
+    os.chmod(work, 0o755)
+    bench = Bench(arguments, work)
+    try:
+        bench.header()
+        for section in arguments.sections:
+            getattr(bench, section)()
+    finally:
+        bench.database.stop()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
