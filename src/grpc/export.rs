@@ -30,7 +30,8 @@ use crate::proto;
 use crate::session::admission::overloaded;
 use crate::session::{Sessions, ending, open};
 use crate::shutdown::Tasks;
-use crate::store::{RejectedQuery, RejectedSource, Store, StoreError};
+use crate::store::query::{RejectedQuery, RejectedSource};
+use crate::store::{Store, StoreError};
 
 /// Exports of this server at once; each may hold a workbook in the spool directory.
 pub const EXPORTS_MAX: usize = 16;

@@ -6,13 +6,13 @@
 //! deadline or the control timeout; a dropped future closes its connection
 //! ([`connection::Transaction`]) and the transaction rolls back.
 //!
-//! Modules in reading order: [`connection`], [`error`]; [`catalog`]; [`write`](mod@write) with
-//! [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`], [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
+//! Modules in reading order: [`connection`], [`error`]; [`catalog`] with [`known`];
+//! [`write`](mod@write) with [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`],
+//! [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions as _;
@@ -27,13 +27,14 @@ use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
+use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use crate::store::{
-    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, ImportFilter, LiveCounters,
-    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, Retention, SameFile,
-    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, LiveCounters, OpenMode,
+    Opened, Pulse, Retention, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 use connection::{Limits, Transaction};
+use known::KnownTables;
 use ledger::Ledger;
 use ledger::forget::Deleting;
 
@@ -47,6 +48,7 @@ mod copy;
 mod error;
 mod insert;
 mod isolate;
+mod known;
 mod measure;
 mod ledger;
 mod migrate;
@@ -61,14 +63,6 @@ pub const NOTICE_TARGET: &str = "sqlx::postgres::notice";
 
 /// Connections for everything but batches.
 const CONTROL_CONNECTIONS: u32 = 2;
-
-/// How long a list of tables may be out of date.
-const TABLES_AGE_MAX: Duration = Duration::from_mins(1);
-/// How long a table's description is used again: reading the catalogue takes as long as a small
-/// import. A batch that meets a change of the table in between ends SCHEMA_CHANGED.
-const TABLE_AGE_MAX: Duration = Duration::from_secs(1);
-/// Tables that are kept.
-const RECENT_TABLES_MAX: usize = 1000;
 
 /// A migration may rewrite a table: it has longer than other control operations.
 const MIGRATION_TIME_MAX: Duration = Duration::from_mins(10);
@@ -105,11 +99,7 @@ pub struct PgStore {
     metrics: OnceLock<Metrics>,
     /// Whether the server has `client_connection_check_interval`; asked once.
     checks_client: OnceCell<bool>,
-    /// The last list of tables, and when it was made.
-    tables: Mutex<Option<(Instant, Vec<Arc<Table>>)>>,
-    /// Tables by the name that was asked for, and when each was read; bounded by
-    /// [`RECENT_TABLES_MAX`].
-    recent: Mutex<HashMap<String, (Instant, Arc<Table>)>>,
+    known: KnownTables,
 }
 
 impl PgStore {
@@ -134,8 +124,7 @@ impl PgStore {
             control,
             metrics: OnceLock::new(),
             checks_client: OnceCell::new(),
-            tables: Mutex::new(None),
-            recent: Mutex::new(HashMap::new()),
+            known: KnownTables::default(),
             config,
         })
     }
@@ -189,28 +178,6 @@ impl PgStore {
             Err(_) => Err(error::lost("the database did not answer in time")),
         }
     }
-
-    fn recent_table(&self, name: &str) -> Option<Arc<Table>> {
-        let recent = self.recent.lock().expect("no panic while it is locked");
-        let (read, table) = recent.get(name)?;
-        (read.elapsed() < TABLE_AGE_MAX).then(|| Arc::clone(table))
-    }
-
-    fn remember(&self, name: &str, table: &Arc<Table>) {
-        let mut recent = self.recent.lock().expect("no panic while it is locked");
-        if recent.len() >= RECENT_TABLES_MAX {
-            recent.retain(|_, (read, _)| read.elapsed() < TABLE_AGE_MAX);
-        }
-        if recent.len() < RECENT_TABLES_MAX {
-            recent.insert(name.to_owned(), (Instant::now(), Arc::clone(table)));
-        }
-    }
-
-    fn cached_tables(&self) -> Option<Vec<Arc<Table>>> {
-        let cache = self.tables.lock().expect("no panic while it is locked");
-        let (made, tables) = cache.as_ref()?;
-        (made.elapsed() < TABLES_AGE_MAX).then(|| tables.clone())
-    }
 }
 
 fn connect_options(config: &PgConfig) -> Result<PgConnectOptions, StoreError> {
@@ -239,7 +206,7 @@ fn connect_options(config: &PgConfig) -> Result<PgConnectOptions, StoreError> {
 #[async_trait]
 impl Store for PgStore {
     async fn tables(&self) -> Result<Vec<Arc<Table>>, StoreError> {
-        if let Some(tables) = self.cached_tables() {
+        if let Some(tables) = self.known.all() {
             return Ok(tables);
         }
         let load = async {
@@ -247,13 +214,12 @@ impl Store for PgStore {
             catalog::tables(&self.control, limits, &self.config.allow).await
         };
         let tables = self.within(load).await?;
-        let mut cache = self.tables.lock().expect("no panic while it is locked");
-        *cache = Some((Instant::now(), tables.clone()));
+        self.known.remember_all(&tables);
         Ok(tables)
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError> {
-        if let Some(table) = self.recent_table(name) {
+        if let Some(table) = self.known.one(name) {
             return Ok(Some(table));
         }
         let load = async {
@@ -262,7 +228,7 @@ impl Store for PgStore {
         };
         let table = self.within(load).await?;
         if let Some(table) = &table {
-            self.remember(name, table);
+            self.known.remember(name, table);
         }
         Ok(table)
     }

@@ -21,10 +21,10 @@ use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
+use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use crate::store::{
-    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, ImportFilter, LiveCounters,
-    OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, Retention, SameFile,
-    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, LiveCounters, OpenMode,
+    Opened, Pulse, Retention, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
 mod atomic;

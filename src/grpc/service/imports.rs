@@ -11,7 +11,7 @@ use crate::grpc::status::invalid;
 use crate::model::import::{Failure, ImportRecord, ImportState, Reason};
 use crate::proto;
 use crate::session::ending;
-use crate::store::ImportFilter;
+use crate::store::query::ImportFilter;
 
 impl Rowlift {
     pub(super) async fn job(

@@ -16,7 +16,8 @@ use crate::session::checks::other_file;
 use crate::session::ending;
 use crate::session::live::Live;
 use crate::session::spec::{DuplicateFile, SourceSpec};
-use crate::store::{SameFile, Store, StoreError};
+use crate::store::query::SameFile;
+use crate::store::{Store, StoreError};
 use crate::writer;
 
 /// Attempts at a question to the ledger, after the first.

@@ -16,9 +16,8 @@ use sqlx::postgres::{PgArguments, PgPool};
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
 use crate::model::reject::{RejectedRow, RowErrorCode};
-use crate::store::{
-    Committed, LiveCounters, Pulse, RejectedPage, Retention, SessionKey, StoreError,
-};
+use crate::store::query::RejectedPage;
+use crate::store::{Committed, LiveCounters, Pulse, Retention, SessionKey, StoreError};
 
 use super::arguments::{self, bigint, number};
 use super::checkpoint;

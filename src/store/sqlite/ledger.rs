@@ -16,7 +16,8 @@ use super::sql::{execute, fetch_all, fetch_one, fetch_optional, run};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, Reason};
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
-use crate::store::{LiveCounters, Pulse, Retention, SameFile, SessionKey, StoreError, WholeRange};
+use crate::store::query::SameFile;
+use crate::store::{LiveCounters, Pulse, Retention, SessionKey, StoreError, WholeRange};
 
 pub(super) mod batches;
 pub(super) mod forget;

@@ -8,9 +8,8 @@ use rowlift::model::import::{
 };
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::ImportStats;
-use rowlift::store::{
-    ImportFilter, LiveCounters, OpenMode, Opened, Pulse, SessionKey, Store, StoreError,
-};
+use rowlift::store::query::ImportFilter;
+use rowlift::store::{LiveCounters, OpenMode, Opened, Pulse, SessionKey, Store, StoreError};
 
 use super::fixture::{Fixture, Import, add_mapping_reject, integers, new_import};
 

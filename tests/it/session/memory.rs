@@ -19,10 +19,10 @@ use rowlift::model::reject::{RejectedRow, RowErrorCode};
 use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{Column, ColumnType, Table, TableName};
 use rowlift::model::value::Value;
+use rowlift::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use rowlift::store::{
-    AtomicRequest, AtomicWrite, Committed, CommittedRange, Forgotten, ImportFilter, LiveCounters,
-    OpenImport, OpenMode, Opened, Pulse, RejectedPage, RejectedQuery, RejectedSource, SameFile,
-    SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    AtomicRequest, AtomicWrite, Committed, CommittedRange, Forgotten, LiveCounters, OpenImport,
+    OpenMode, Opened, Pulse, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 use tokio::sync::Notify;
 

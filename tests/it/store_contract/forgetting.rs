@@ -8,9 +8,8 @@ use rowlift::model::import::{Failure, ImportOutcome, ImportState, NewImport, Rea
 use rowlift::model::plan::WritePlan;
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::RowCounts;
-use rowlift::store::{
-    Forgotten, LiveCounters, OpenMode, Opened, RejectedPage, SameFile, SessionKey, Store,
-};
+use rowlift::store::query::{RejectedPage, SameFile};
+use rowlift::store::{Forgotten, LiveCounters, OpenMode, Opened, SessionKey, Store};
 
 use super::backend::{
     Backend, BatchBuilder, any_rejects, begin, new_import, number, open, outcome, plan, refusal,

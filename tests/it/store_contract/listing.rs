@@ -5,7 +5,8 @@ use rowlift::model::cell::Cell;
 use rowlift::model::import::{ImportRecord, ImportState};
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::RowCounts;
-use rowlift::store::{ImportFilter, OpenMode, RejectedQuery, Store};
+use rowlift::store::query::{ImportFilter, RejectedQuery};
+use rowlift::store::{OpenMode, Store};
 
 use super::backend::{
     Backend, BatchBuilder, begin, new_import, number, open, outcome, plan, write,

@@ -9,7 +9,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
-use crate::store::{SameFile, SessionKey, StoreError, WholeRange};
+use crate::store::query::SameFile;
+use crate::store::{SessionKey, StoreError, WholeRange};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint::{self, Stored};

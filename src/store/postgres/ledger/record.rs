@@ -13,7 +13,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, WriteMethod};
 use crate::model::reject::RowErrorCode;
 use crate::model::stats::{ImportStats, RowCounts};
-use crate::store::{CommittedRange, ImportFilter, StoreError};
+use crate::store::query::ImportFilter;
+use crate::store::{CommittedRange, StoreError};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint;

@@ -8,7 +8,8 @@ use sqlx::postgres::PgArguments;
 
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
-use crate::store::{RejectedQuery, RejectedSource, StoreError};
+use crate::store::StoreError;
+use crate::store::query::{RejectedQuery, RejectedSource};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint;

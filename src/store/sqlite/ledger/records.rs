@@ -9,9 +9,10 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use super::{batches, from_json, now_ms, number, phase};
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Phase, WriteMethod};
 use crate::model::stats::ImportStats;
+use crate::store::StoreError;
+use crate::store::query::ImportFilter;
 use crate::store::sqlite::error::internal;
 use crate::store::sqlite::sql::{fetch_all, fetch_optional};
-use crate::store::{ImportFilter, StoreError};
 
 /// An import with its newest session.
 pub(in crate::store::sqlite) struct Stored {

@@ -11,9 +11,10 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::{now_ms, number, stored};
 use crate::model::reject::{RejectedRow, RowErrorCode};
+use crate::store::StoreError;
+use crate::store::query::{RejectedPage, RejectedQuery, RejectedSource};
 use crate::store::sqlite::error::internal;
 use crate::store::sqlite::sql::{fetch_all, fetch_one, fetch_optional, run};
-use crate::store::{RejectedPage, RejectedQuery, RejectedSource, StoreError};
 
 /// Rows of one INSERT; six parameters each.
 const ROWS_MAX: usize = 64;
