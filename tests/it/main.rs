@@ -7,6 +7,7 @@
 mod decode;
 mod faults;
 mod layers;
+mod ledger;
 mod lookup;
 mod postgres;
 mod service;

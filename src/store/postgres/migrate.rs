@@ -19,7 +19,12 @@ use super::{arguments, error};
 /// Serialises migrations of one database: "rowlift" in ASCII.
 const LOCK_ID: i64 = 0x0072_6f77_6c69_6674;
 
-const SOURCES: [(i64, &str, &str); 4] = [
+/// The oldest ledger that this program works on: the one before the newest. What a migration brings
+/// is used from the release after it on, so that in either order of an upgrade and of its way
+/// back programs of two releases share one ledger (docs/OPERATIONS.md).
+const OLDEST: i64 = 4;
+
+const SOURCES: [(i64, &str, &str); 5] = [
     (
         1,
         "ledger",
@@ -39,6 +44,11 @@ const SOURCES: [(i64, &str, &str); 4] = [
         4,
         "retention",
         include_str!("../../../migrations/postgres/0004_retention.sql"),
+    ),
+    (
+        5,
+        "lists",
+        include_str!("../../../migrations/postgres/0005_lists.sql"),
     ),
 ];
 
@@ -112,9 +122,9 @@ pub(super) async fn migrate(pool: &PgPool, limits: Limits) -> Result<(), StoreEr
     transaction.commit().await.map_err(error::of_ledger)
 }
 
-/// Whether the ledger is as new as this program, or newer.
+/// Whether the ledger is new enough for this program, or newer than it.
 pub(super) async fn is_ready(pool: &PgPool, limits: Limits) -> Result<bool, StoreError> {
-    Ok(applied_version(pool, limits).await? >= newest())
+    Ok(applied_version(pool, limits).await? >= OLDEST)
 }
 
 /// 0 if there is no ledger.
@@ -141,3 +151,6 @@ async fn applied_version(pool: &PgPool, limits: Limits) -> Result<i64, StoreErro
     transaction.commit().await.map_err(error::of_ledger)?;
     Ok(version)
 }
+
+#[cfg(test)]
+mod tests;
