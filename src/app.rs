@@ -139,6 +139,8 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
             lease: LEASE,
             server,
             pooled: config.database_pooled,
+            copying: config.copying,
+            copy_detected: config.copy_detected,
             retention: retention(config),
         })
         .await

@@ -26,6 +26,7 @@ use crate::config::keys::Settings;
 use crate::config::otel::Otel;
 use crate::decode::limits::Limits;
 use crate::store::allow::AllowedTable;
+use crate::store::copying::Copying;
 
 mod check;
 pub mod database_url;
@@ -57,6 +58,12 @@ pub struct Config {
     pub database_url_file: Option<PathBuf>,
     /// A transaction-pooling proxy such as PgBouncer stands before the database.
     pub database_pooled: bool,
+    /// What the engine can do with COPY: `database_copy` is `binary`, `text`, `off` for one without
+    /// COPY, or `auto`; `database_copy_savepoints` is false for one that takes no COPY behind a
+    /// savepoint. See docs/ENGINES.md. Default: `auto`, true.
+    pub copying: Copying,
+    /// `database_copy` is `auto`: what the engine's version says holds.
+    pub copy_detected: bool,
     /// The tables that exist for callers; the first entry that matches counts.
     pub tables: Vec<AllowedTable>,
     /// Settings of the database that a header may set for its import's transactions, such as
@@ -289,6 +296,8 @@ impl Default for Config {
             database_url: DatabaseUrl::default(),
             database_url_file: None,
             database_pooled: false,
+            copying: Copying::default(),
+            copy_detected: true,
             identity: Identity::default(),
             tables: vec![sample_table()],
             settings_allowed: Vec::new(),

@@ -28,6 +28,7 @@ use crate::model::table::Table;
 use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 
 pub mod allow;
+pub mod copying;
 mod failpoint;
 pub mod identifier;
 pub mod postgres;

@@ -8,10 +8,11 @@ use toml::{Table, Value};
 
 use crate::config::error::ConfigError;
 use crate::config::value::{
-    address, boolean, bytes, database_url, duration, identity_kind, log_format, names, networks,
-    number, path, put, tables, text,
+    address, boolean, bytes, copy_format, database_url, duration, identity_kind, log_format, names,
+    networks, number, path, put, tables, text,
 };
 use crate::config::{Config, ServeFlags};
+use crate::store::copying::Copying;
 
 /// A key of the file; the variable is `ROWLIFT_` and the name in capitals, `.` as `_`.
 struct Key {
@@ -70,6 +71,15 @@ const KEYS: &[Key] = &[
     }),
     key("database_pooled", |c, v| {
         put(&mut c.database_pooled, boolean(v))
+    }),
+    key("database_copy", |c, v| {
+        let format = copy_format(v)?;
+        c.copy_detected = format.is_none();
+        c.copying.format = format.unwrap_or_else(|| Copying::default().format);
+        Ok(())
+    }),
+    key("database_copy_savepoints", |c, v| {
+        put(&mut c.copying.behind_savepoints, boolean(v))
     }),
     key("tables", |c, v| put(&mut c.tables, tables(v))),
     key("settings_allowed", |c, v| {

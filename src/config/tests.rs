@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::database_url::DatabaseUrl;
 use super::error::ConfigError;
 use super::{Config, LogFormat, ServeFlags};
+use crate::store::copying::CopyFormat;
 
 fn resolve(
     file: &str,
@@ -277,6 +278,30 @@ fn files_that_are_missing_or_no_toml_are_named() {
     assert!(matches!(error, ConfigError::Read { .. }), "{error}");
     let error = resolve("listen =", &[], ServeFlags::default()).unwrap_err();
     assert!(matches!(error, ConfigError::Syntax { .. }), "{error}");
+}
+
+#[test]
+fn the_form_of_a_copy_is_found_out_or_told() {
+    for (file, format, detected) in [
+        ("", Some(CopyFormat::Binary), true),
+        ("database_copy = \"auto\"", Some(CopyFormat::Binary), true),
+        (
+            "database_copy = \"binary\"",
+            Some(CopyFormat::Binary),
+            false,
+        ),
+        ("database_copy = \"text\"", Some(CopyFormat::Text), false),
+        ("database_copy = \"off\"", None, false),
+    ] {
+        let config = resolve(file, &[], ServeFlags::default()).unwrap();
+        assert_eq!(config.copying.format, format, "{file}");
+        assert_eq!(config.copy_detected, detected, "{file}");
+        assert!(config.copying.behind_savepoints);
+    }
+    let file = "database_copy_savepoints = false";
+    let config = resolve(file, &[], ServeFlags::default()).unwrap();
+    assert!(!config.copying.behind_savepoints);
+    assert!(refusal("database_copy = \"csv\"", &[]).starts_with("database_copy"));
 }
 
 #[test]

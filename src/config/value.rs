@@ -17,6 +17,7 @@ use crate::config::LogFormat;
 use crate::config::database_url::DatabaseUrl;
 use crate::config::identity::IdentityKind;
 use crate::store::allow::AllowedTable;
+use crate::store::copying::CopyFormat;
 
 type Parsed<T> = Result<T, String>;
 
@@ -141,6 +142,17 @@ pub(super) fn identity_kind(value: &Value) -> Parsed<IdentityKind> {
         other => Err(format!(
             "{other:?} is none of none, mtls, xfcc, jwt and token"
         )),
+    }
+}
+
+/// `auto`, which is `None`, `binary`, `text` or `off`.
+pub(super) fn copy_format(value: &Value) -> Parsed<Option<Option<CopyFormat>>> {
+    match text(value)?.as_str() {
+        "auto" => Ok(None),
+        "binary" => Ok(Some(Some(CopyFormat::Binary))),
+        "text" => Ok(Some(Some(CopyFormat::Text))),
+        "off" => Ok(Some(None)),
+        _ => Err(String::from("auto, binary, text or off is expected")),
     }
 }
 

@@ -6,7 +6,7 @@
 //! deadline or the control timeout; a dropped future closes its connection
 //! ([`connection::Transaction`]) and the transaction rolls back.
 //!
-//! Modules in reading order: [`connection`], [`error`]; [`catalog`] with [`known`];
+//! Modules in reading order: [`connection`], [`engine`], [`error`]; [`catalog`] with [`known`];
 //! [`write`](mod@write) with [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`],
 //! [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
 
@@ -27,13 +27,15 @@ use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::model::table::Table;
 use crate::store::allow::AllowList;
+use crate::store::copying::Copying;
 use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use crate::store::{
     AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, LiveCounters, OpenMode,
     Opened, Pulse, Retention, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
 
-use connection::{Limits, Transaction};
+use connection::Limits;
+use engine::Engine;
 use known::KnownTables;
 use ledger::Ledger;
 use ledger::forget::Deleting;
@@ -45,6 +47,7 @@ mod catalog;
 mod checkpoint;
 mod connection;
 mod copy;
+mod engine;
 mod error;
 mod insert;
 mod isolate;
@@ -88,6 +91,10 @@ pub struct PgConfig {
     pub pooled: bool,
     /// How long imports and values are remembered.
     pub retention: Retention,
+    /// What the engine can do with COPY.
+    pub copying: Copying,
+    /// The form of a COPY is what the engine's version says, once it has said it.
+    pub copy_detected: bool,
 }
 
 /// PostgreSQL.
@@ -97,8 +104,8 @@ pub struct PgStore {
     writers: PgPool,
     control: PgPool,
     metrics: OnceLock<Metrics>,
-    /// Whether the server has `client_connection_check_interval`; asked once.
-    checks_client: OnceCell<bool>,
+    /// What the server can do; asked once.
+    engine: OnceCell<Engine>,
     known: KnownTables,
 }
 
@@ -123,31 +130,34 @@ impl PgStore {
             writers,
             control,
             metrics: OnceLock::new(),
-            checks_client: OnceCell::new(),
+            engine: OnceCell::new(),
             known: KnownTables::default(),
             config,
         })
     }
 
+    /// What the server can do.
+    async fn engine(&self) -> Result<Engine, StoreError> {
+        let ask = || engine::ask(&self.control);
+        self.engine.get_or_try_init(ask).await.copied()
+    }
+
     /// Whether the server checks for lost clients while a statement runs.
     async fn checks_client(&self) -> Result<bool, StoreError> {
-        let ask = || async {
-            let ask = "BEGIN; SET LOCAL client_connection_check_interval = 500";
-            match Transaction::begin(&self.control, ask).await {
-                Ok((transaction, _)) => {
-                    transaction.rollback().await.map_err(error::of_ledger)?;
-                    Ok(true)
-                }
-                // The parameter is unknown, or its value not supported on the server's platform.
-                Err(error)
-                    if matches!(error::sql_state(&error), Some("42704" | "22023" | "0A000")) =>
-                {
-                    Ok(false)
-                }
-                Err(error) => Err(error::of_ledger(error)),
-            }
-        };
-        self.checks_client.get_or_try_init(ask).await.copied()
+        Ok(self.engine().await?.checks_client)
+    }
+
+    /// What the server can do with COPY; as configured as long as it has not been asked.
+    fn copying(&self) -> Copying {
+        let Copying { format, .. } = self.config.copying;
+        let known = self.engine.get().map(|engine| engine.format);
+        Copying {
+            format: match known {
+                Some(found) if self.config.copy_detected => found,
+                _ => format,
+            },
+            ..self.config.copying
+        }
     }
 
     async fn limits(&self) -> Result<Limits, StoreError> {
@@ -241,7 +251,9 @@ impl Store for PgStore {
             WriteMethod::Copy | WriteMethod::Batch if table.refers_to_itself() => {
                 WriteMethod::Concurrent
             }
-            WriteMethod::Copy if table.row_security => WriteMethod::Batch,
+            WriteMethod::Copy if table.row_security || self.copying().format.is_none() => {
+                WriteMethod::Batch
+            }
             method => method,
         }
     }

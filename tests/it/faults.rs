@@ -13,6 +13,7 @@ use rowlift::client::messages;
 use rowlift::client::messages::finish_rows;
 use rowlift::proto::{ImportHeader, ImportRequest};
 use rowlift::store::allow::AllowList;
+use rowlift::store::copying::Copying;
 use rowlift::store::postgres::{PgConfig, PgStore};
 use rowlift::store::{Retention, Store};
 
@@ -43,6 +44,8 @@ pub(crate) async fn migrate(database: &Database) {
         server: "test".to_owned(),
         pooled: false,
         retention: Retention::default(),
+        copying: Copying::default(),
+        copy_detected: true,
     };
     let store = PgStore::connect(config).await.unwrap();
     store.migrate().await.unwrap();

@@ -18,6 +18,7 @@ use sqlx::postgres::PgRow;
 use crate::model::batch::{Batch, Overdrawn, Receipt};
 use crate::model::import::{Failure, Reason};
 use crate::model::stats::RowCounts;
+use crate::store::copying::CopyFormat;
 use crate::store::failpoint;
 use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange, WriteRequest};
 
@@ -44,6 +45,7 @@ const DEFERRED_SQL: &str = "SELECT coalesce(string_agg(DISTINCT \
 pub(super) struct PgAtomicWrite<'a> {
     request: AtomicRequest<'a>,
     checks_client: bool,
+    copies: Option<CopyFormat>,
     /// `None` after an error: dropped, its connection is closed.
     transaction: Option<Transaction>,
     /// Sent after each batch, whose constraints were checked at its end.
@@ -81,6 +83,7 @@ pub(super) async fn begin<'a>(
         Ok(PgAtomicWrite {
             request,
             checks_client: limits.checks_client,
+            copies: store.copying().anywhere(),
             transaction: Some(transaction),
             defer_again,
         })
@@ -140,7 +143,7 @@ impl PgAtomicWrite<'_> {
         };
         let begin = format!("{}; SAVEPOINT rowlift_rows", self.statement_timeout(time));
         simple(&mut transaction, &begin).await?;
-        let isolated = write_rows(&mut transaction, request).await?;
+        let isolated = write_rows(&mut transaction, request, self.copies).await?;
         let mut rejected = merge_rejects(request, &isolated);
         let counts = RowCounts {
             rejected: rejected.len() as u64,
@@ -221,8 +224,9 @@ impl PgAtomicWrite<'_> {
 async fn write_rows(
     transaction: &mut Transaction,
     request: WriteRequest<'_>,
+    copies: Option<CopyFormat>,
 ) -> Result<Isolated, StoreError> {
-    let mut writer = RowWriter::new(request);
+    let mut writer = RowWriter::new(request, copies);
     writer.prepare(transaction).await?;
     let mut failed = None;
     if !request.probe_first {

@@ -9,6 +9,7 @@ use crate::model::batch::Batch;
 use crate::model::plan::WritePlan;
 use crate::model::table::ColumnType;
 use crate::model::value::{Row, Value};
+use crate::store::copying::CopyFormat;
 use crate::store::identifier::{QualifiedName, quoted_list};
 
 use super::connection::Transaction;
@@ -75,8 +76,9 @@ pub(super) async fn copy_group(
     batch: &Batch,
     rows: &[usize],
     group: &Group,
+    format: CopyFormat,
 ) -> Result<u64, sqlx::Error> {
-    let is_binary = is_binary(plan, &group.columns);
+    let is_binary = format == CopyFormat::Binary && is_binary(plan, &group.columns);
     let table = QualifiedName::from(&plan.table.name);
     let names = group
         .columns
@@ -139,14 +141,24 @@ fn append_text_row(
         if at > 0 {
             buffer.push(b'\t');
         }
-        scratch.clear();
-        if text::append(scratch, ty, row.value(*column)) {
-            append_escaped(buffer, scratch);
-        } else {
-            buffer.extend_from_slice(b"\\N");
-        }
+        append_text_field(buffer, scratch, ty, row.value(*column));
     }
     buffer.push(b'\n');
+}
+
+/// One field of a text COPY; `scratch` is used over.
+pub(super) fn append_text_field(
+    buffer: &mut Vec<u8>,
+    scratch: &mut String,
+    ty: &ColumnType,
+    value: Value<'_>,
+) {
+    scratch.clear();
+    if text::append(scratch, ty, value) {
+        append_escaped(buffer, scratch);
+    } else {
+        buffer.extend_from_slice(b"\\N");
+    }
 }
 
 /// A field of a text COPY: backslash, tab and line ends are escaped.

@@ -19,10 +19,10 @@ use super::connection::Transaction;
 use super::types::TableTypes;
 
 /// The protocol counts parameters in 16 bits.
-const PARAMETERS_MAX: usize = 65_535;
+pub(super) const PARAMETERS_MAX: usize = 65_535;
 
 /// Beyond so many, statements only grow slower to plan.
-const ROWS_MAX: usize = 1_000;
+pub(super) const ROWS_MAX: usize = 1_000;
 
 /// Inserts rows in statements of at most `rows_per_statement`; `on_statement` is told how many
 /// rows each statement held and how many the table took.

@@ -20,6 +20,7 @@ use std::ops::{AddAssign, Range};
 use crate::model::import::WriteMethod;
 use crate::model::reject::RowViolation;
 use crate::model::stats::RowCounts;
+use crate::store::copying::CopyFormat;
 use crate::store::{StoreError, WriteRequest};
 
 use super::connection::Transaction;
@@ -29,6 +30,10 @@ use super::insert::{StatementSize, insert_rows};
 use super::probe::{Findings, Resolved, probe};
 use super::types::{self, TableTypes};
 use super::upsert::{self, Upsert};
+
+use order::Order;
+
+mod order;
 
 /// Rows in a piece that is written to find out which of its rows fails.
 const PIECE_ROWS_MAX: usize = 64;
@@ -43,6 +48,8 @@ const COPY_GROUPS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct RowWriter<'a> {
     request: WriteRequest<'a>,
+    /// How rows are copied from now on; `None`: they are inserted.
+    copies: Option<CopyFormat>,
     /// Looked up when first needed.
     types: Option<TableTypes>,
     /// Where rows may meet others: the staged batch, once it is prepared.
@@ -97,12 +104,18 @@ struct Settling {
 // === impl RowWriter ===
 
 impl<'a> RowWriter<'a> {
-    pub(super) fn new(request: WriteRequest<'a>) -> RowWriter<'a> {
+    pub(super) fn new(request: WriteRequest<'a>, copies: Option<CopyFormat>) -> RowWriter<'a> {
         RowWriter {
             request,
+            copies,
             types: None,
             upsert: None,
         }
+    }
+
+    /// No COPY from now on: savepoints are open, and the engine takes none behind them.
+    pub(super) fn insert_only(&mut self) {
+        self.copies = None;
     }
 
     /// Makes the batch ready in the transaction, which is at its savepoint `rowlift_rows`.
@@ -114,7 +127,8 @@ impl<'a> RowWriter<'a> {
         if let Some(key) = plan.conflict_key()
             && batch.rows.n_rows() > 0
         {
-            self.upsert = Some(upsert::prepare(transaction, self.request, key).await?);
+            let prepared = upsert::prepare(transaction, self.request, key, self.copies);
+            self.upsert = Some(prepared.await?);
         }
         Ok(())
     }
@@ -153,13 +167,13 @@ impl<'a> RowWriter<'a> {
         if let Some(upsert) = &mut self.upsert {
             return upsert.write(transaction, rows).await;
         }
-        match self.request.plan.method {
-            WriteMethod::Copy => self.copy(transaction, rows).await?,
-            WriteMethod::Batch => {
+        match (self.request.plan.method, self.copies) {
+            (WriteMethod::Copy, Some(format)) => self.copy(transaction, rows, format).await?,
+            (WriteMethod::Copy | WriteMethod::Batch, _) => {
                 self.insert(transaction, rows, StatementSize::ManyRows)
                     .await?;
             }
-            WriteMethod::Sequential | WriteMethod::Concurrent => {
+            (WriteMethod::Sequential | WriteMethod::Concurrent, _) => {
                 self.insert(transaction, rows, StatementSize::OneRow)
                     .await?;
             }
@@ -198,6 +212,7 @@ impl<'a> RowWriter<'a> {
         &mut self,
         transaction: &mut Transaction,
         rows: &[usize],
+        format: CopyFormat,
     ) -> Result<(), NotWritten> {
         let WriteRequest { plan, batch, .. } = self.request;
         let groups = group_by_set_columns(plan, batch, rows);
@@ -209,7 +224,7 @@ impl<'a> RowWriter<'a> {
                 .await;
         }
         for group in &groups {
-            match copy_group(transaction, plan, batch, rows, group).await {
+            match copy_group(transaction, plan, batch, rows, group, format).await {
                 Ok(n_taken) if n_taken == group.members.len() as u64 => {}
                 Ok(_) => return Err(NotWritten::Swallowed),
                 Err(error) => {
@@ -420,27 +435,6 @@ impl NotWritten {
         match self {
             NotWritten::Fatal(fatal) => Err(fatal),
             _ => Ok(()),
-        }
-    }
-}
-
-/// How strictly rows are judged one after the other; each step is tried when the one before gave
-/// a result that might not be that of writing row by row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// Rows that repeat a key of an earlier row are rejected unwritten.
-    KeysFirst,
-    /// They are written: the row whose key they repeat was rejected.
-    AsWritten,
-    /// Deferred constraints are checked after each piece: they fail at the end.
-    ChecksAtOnce,
-}
-
-impl Order {
-    fn resolve(self, findings: &Findings) -> Resolved {
-        match self {
-            Order::KeysFirst => findings.resolve(),
-            Order::AsWritten | Order::ChecksAtOnce => findings.certain(),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::model::plan::OnConflict;
 use crate::model::reject::RowViolation;
 use crate::model::stats::RowCounts;
 use crate::model::table::UniqueKey;
+use crate::store::copying::CopyFormat;
 use crate::store::{StoreError, WriteRequest};
 
 use super::connection::Transaction;
@@ -38,6 +39,7 @@ use target::Target;
 
 mod answer;
 mod existing;
+mod fill;
 mod pattern;
 mod schedule;
 mod stage;
@@ -83,6 +85,7 @@ pub(super) async fn prepare<'a>(
     transaction: &mut Transaction,
     request: WriteRequest<'a>,
     key: &'a UniqueKey,
+    copies: Option<CopyFormat>,
 ) -> Result<Upsert<'a>, StoreError> {
     let WriteRequest { plan, batch, .. } = request;
     if key.columns.iter().any(|it| plan.index_of(it).is_none()) {
@@ -98,7 +101,7 @@ pub(super) async fn prepare<'a>(
     let target = target.map_err(error::of_ledger)?;
     let patterns = pattern::group(plan, batch, target.has_row_triggers_before);
     let statements = Statements::new(plan, key, &target, &types);
-    let staged = stage::stage(transaction, request, &statements, &patterns).await?;
+    let staged = stage::stage(transaction, request, &statements, &patterns, copies).await?;
     simple(
         transaction,
         "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows",

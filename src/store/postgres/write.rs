@@ -23,7 +23,7 @@ use sqlx::postgres::PgArguments;
 use tracing::Instrument;
 
 use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
-use crate::model::import::{Failure, Reason};
+use crate::model::import::{Failure, Reason, WriteMethod};
 use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
 use crate::store::failpoint;
@@ -111,26 +111,31 @@ async fn attempt(
         checks_client: store.checks_client().await?,
     };
     let fence = checkpoint::fence(request.key, request.batch.range.start);
-    let prologue = format!("{}{fence}; SAVEPOINT rowlift_rows", limits.begin());
+    let bare = format!("{}{fence}", limits.begin());
+    let prologue = format!("{bare}; SAVEPOINT rowlift_rows");
+    let copying = store.copying();
+    // A first COPY without a savepoint, where the engine takes none behind one.
+    let is_bare = !copying.behind_savepoints
+        && copying.format.is_some()
+        && request.plan.method == WriteMethod::Copy
+        && request.plan.conflict_key().is_none()
+        && !request.probe_first;
     failpoint::hit("batch-before-begin").await?;
-    let begun = Transaction::begin(&store.writers, &prologue).await;
+    let first = if is_bare { &bare } else { &prologue };
+    let begun = Transaction::begin(&store.writers, first).await;
     let (mut transaction, rows) = begun.map_err(error::of_ledger)?;
     match checkpoint::passed(&rows, request.batch).map_err(error::of_ledger)? {
         Fence::Open => {}
-        Fence::Closed => {
-            transaction.rollback().await.map_err(error::of_ledger)?;
-            return Err(StoreError::Fenced);
-        }
-        Fence::Repeated => return repeated(transaction, request).await,
+        fence => return not_open(transaction, request, &fence).await,
     }
-    if !request.settings.is_empty() {
-        apply_settings(&mut transaction, request.settings).await?;
-        // Rows go back to a savepoint behind them.
-        let anew = "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows";
-        transaction.simple(anew).await.map_err(error::of_ledger)?;
-    }
+    set(&mut transaction, request, !is_bare).await?;
 
-    let mut writer = RowWriter::new(request);
+    let copies = if is_bare {
+        copying.format
+    } else {
+        copying.anywhere()
+    };
+    let mut writer = RowWriter::new(request, copies);
     writer.prepare(&mut transaction).await?;
     let mut failed = None;
     if !request.probe_first {
@@ -159,9 +164,50 @@ async fn attempt(
             Err(refused) => failed = Some(refused),
         }
     }
-    undo(&mut transaction).await?;
+    if is_bare {
+        let begun = transaction.restart(&prologue).await;
+        let rows = begun.map_err(error::of_ledger)?;
+        match checkpoint::passed(&rows, request.batch).map_err(error::of_ledger)? {
+            Fence::Open => {}
+            fence => return not_open(transaction, request, &fence).await,
+        }
+        set(&mut transaction, request, true).await?;
+        writer.insert_only();
+    } else {
+        undo(&mut transaction).await?;
+    }
     let isolated = writer.isolate(&mut transaction, failed).await?;
     commit_with_rejects(transaction, request, &isolated, &prologue).await
+}
+
+/// Nothing is to be written: another session holds the import, or the batch is in.
+async fn not_open(
+    transaction: Transaction,
+    request: WriteRequest<'_>,
+    fence: &Fence,
+) -> Result<Receipt, StoreError> {
+    if *fence == Fence::Repeated {
+        return repeated(transaction, request).await;
+    }
+    transaction.rollback().await.map_err(error::of_ledger)?;
+    Err(StoreError::Fenced)
+}
+
+/// Applies the caller's settings; rows go back to a savepoint behind them, if there is one.
+async fn set(
+    transaction: &mut Transaction,
+    request: WriteRequest<'_>,
+    has_savepoint: bool,
+) -> Result<(), StoreError> {
+    if request.settings.is_empty() {
+        return Ok(());
+    }
+    apply_settings(transaction, request.settings).await?;
+    if has_savepoint {
+        let anew = "RELEASE SAVEPOINT rowlift_rows; SAVEPOINT rowlift_rows";
+        transaction.simple(anew).await.map_err(error::of_ledger)?;
+    }
+    Ok(())
 }
 
 /// How the last statements of a batch without rejects ended.

@@ -14,6 +14,7 @@ use rowlift::model::plan::{OnConflict, OnMissing, PlannedColumn, WritePlan};
 use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::value::{RowBuffer, Value};
 use rowlift::store::allow::{AllowList, AllowedTable};
+use rowlift::store::copying::Copying;
 use rowlift::store::postgres::{PgConfig, PgStore};
 use rowlift::store::{
     OpenImport, OpenMode, Opened, Retention, SessionKey, Store, StoreError, WriteRequest,
@@ -171,6 +172,8 @@ pub(crate) fn config(database: &Database) -> PgConfig {
         server: "test".to_owned(),
         pooled: database.pooled(),
         retention: Retention::default(),
+        copying: Copying::default(),
+        copy_detected: true,
     }
 }
 

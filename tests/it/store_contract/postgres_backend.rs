@@ -6,11 +6,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rowlift::store::allow::{AllowList, AllowedTable};
+use rowlift::store::copying::{CopyFormat, Copying};
 use rowlift::store::postgres::{PgConfig, PgStore};
 use rowlift::store::{Retention, Store};
 
 use super::backend::{Backend, Kind};
 use crate::support::postgres::Database;
+
+/// An engine whose types have another binary form.
+pub(crate) const COPY_AS_TEXT: Copying = Copying {
+    format: Some(CopyFormat::Text),
+    behind_savepoints: true,
+};
+/// An engine without COPY.
+pub(crate) const NO_COPY: Copying = Copying {
+    format: None,
+    behind_savepoints: true,
+};
+/// An engine that takes no COPY once a savepoint is open.
+pub(crate) const NO_COPY_BEHIND_SAVEPOINTS: Copying = Copying {
+    format: Some(CopyFormat::Binary),
+    behind_savepoints: false,
+};
 
 /// A store and its database; both end with the value.
 #[derive(Debug)]
@@ -22,6 +39,11 @@ pub(crate) struct PostgresBackend {
 impl PostgresBackend {
     /// A migrated database whose every table callers may see.
     pub(crate) async fn start() -> PostgresBackend {
+        PostgresBackend::start_with(Copying::default()).await
+    }
+
+    /// The same as on an engine that can do no more with COPY.
+    pub(crate) async fn start_with(copying: Copying) -> PostgresBackend {
         let database = Database::fresh().await;
         let all = AllowedTable {
             name: "*".to_owned(),
@@ -39,6 +61,8 @@ impl PostgresBackend {
             server: "test".to_owned(),
             pooled: database.pooled(),
             retention: Retention::default(),
+            copying,
+            copy_detected: false,
         };
         let store = PgStore::connect(config).await.unwrap();
         store.migrate().await.unwrap();

@@ -1,5 +1,6 @@
-use super::{concerns_row, copy_line, fatal_state, row_code, shown};
+use super::{catalogue_name, concerns_row, copy_line, fatal_state, row_code, shown};
 use crate::model::reject::RowErrorCode;
+use crate::model::table::{CheckConstraint, Table, TableName};
 use crate::store::StoreError;
 
 #[test]
@@ -80,5 +81,41 @@ fn words_of_a_trigger_are_not_logged() {
             }
             other => panic!("{state}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_shards_number_behind_a_constraint_is_not_shown() {
+    let column = |name: &str| name.to_owned();
+    let table = Table {
+        name: TableName {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+        },
+        columns: Vec::new(),
+        unique_keys: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: vec![
+            CheckConstraint {
+                name: "t_check".to_owned(),
+                columns: vec![column("a")],
+            },
+            CheckConstraint {
+                name: "t_check_7".to_owned(),
+                columns: vec![column("b")],
+            },
+        ],
+        row_security: false,
+        excluded_columns: Vec::new(),
+    };
+    for (named, shown) in [
+        ("t_check_102009", "t_check"),
+        ("t_check_7_102009", "t_check_7"),
+        ("t_check_7", "t_check_7"),
+        ("t_check", "t_check"),
+        ("t_check_x", "t_check_x"),
+        ("other_102009", "other_102009"),
+    ] {
+        assert_eq!(catalogue_name(&table, named), shown);
     }
 }

@@ -7,21 +7,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::model::batch::Batch;
-use crate::model::plan::WritePlan;
 use crate::model::reject::RowViolation;
-use crate::model::table::ColumnType;
-use crate::model::value::Row;
+use crate::store::copying::CopyFormat;
 use crate::store::{StoreError, WriteRequest};
 
-use super::super::binary;
 use super::super::connection::Transaction;
-use super::super::copy::{BINARY_HEADER, BINARY_TRAILER, PIECE_BYTES};
 use super::super::error::{self, Trouble};
 use super::super::isolate::{cut, is_past_limit};
-use super::super::text;
+use super::fill::StageRows;
 use super::pattern::Patterns;
-use super::statement::{Statements, is_staged_as_text};
+use super::statement::Statements;
 
 /// What became of the rows.
 #[derive(Debug, Default)]
@@ -38,6 +33,7 @@ pub(super) async fn stage(
     request: WriteRequest<'_>,
     statements: &Statements<'_>,
     patterns: &Patterns,
+    copies: Option<CopyFormat>,
 ) -> Result<Staged, StoreError> {
     let WriteRequest { plan, batch, .. } = request;
     let create = format!("{}; SAVEPOINT rowlift_stage", statements.create_stage());
@@ -51,9 +47,17 @@ pub(super) async fn stage(
         if piece.is_empty() {
             continue;
         }
-        let sql = statements.copy();
-        let copied = copy(transaction, &sql, plan, batch, patterns, piece.clone()).await;
-        let Err(error) = copied else {
+        let rows = StageRows {
+            plan,
+            batch,
+            patterns,
+            rows: piece.clone(),
+        };
+        let filled = match copies {
+            Some(format) => rows.copy(transaction, statements, format).await,
+            None => rows.insert(transaction, statements).await,
+        };
+        let Err(error) = filled else {
             let next = "RELEASE SAVEPOINT rowlift_stage; SAVEPOINT rowlift_stage";
             simple(transaction, next).await?;
             continue;
@@ -76,63 +80,6 @@ pub(super) async fn stage(
     }
     simple(transaction, "RELEASE SAVEPOINT rowlift_stage").await?;
     Ok(staged)
-}
-
-async fn copy(
-    transaction: &mut Transaction,
-    sql: &str,
-    plan: &WritePlan,
-    batch: &Batch,
-    patterns: &Patterns,
-    rows: Range<usize>,
-) -> Result<(), sqlx::Error> {
-    let types: Vec<&ColumnType> = (0..plan.columns.len())
-        .map(|at| &plan.column(at).ty)
-        .collect();
-    let mut copy = transaction.copy_in(sql).await?;
-    let mut buffer = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
-    buffer.extend_from_slice(BINARY_HEADER);
-    for row in rows {
-        append_row(
-            &mut buffer,
-            [row, patterns.of_row[row]],
-            batch.rows.row(row),
-            &types,
-        );
-        if buffer.len() >= PIECE_BYTES {
-            copy.send(buffer.as_slice()).await?;
-            buffer.clear();
-        }
-    }
-    buffer.extend_from_slice(&BINARY_TRAILER);
-    copy.send(buffer.as_slice()).await?;
-    copy.finish().await?;
-    Ok(())
-}
-
-fn append_row(buffer: &mut Vec<u8>, marks: [usize; 2], row: Row<'_>, types: &[&ColumnType]) {
-    let n_fields = marks.len() + types.len();
-    let n_fields = i16::try_from(n_fields).expect("a table has at most 1600 columns");
-    buffer.extend_from_slice(&n_fields.to_be_bytes());
-    for mark in marks {
-        let mark = i32::try_from(mark).expect("a batch has fewer rows than that");
-        buffer.extend_from_slice(&4_i32.to_be_bytes());
-        buffer.extend_from_slice(&mark.to_be_bytes());
-    }
-    for (value, ty) in row.values().zip(types) {
-        if !is_staged_as_text(ty) {
-            binary::append_field(buffer, ty, value);
-            continue;
-        }
-        match text::render(ty, value) {
-            None => buffer.extend_from_slice(&(-1_i32).to_be_bytes()),
-            Some(text) => {
-                let length = i32::try_from(text.len()).expect("a value is below 1 GiB");
-                buffer.extend_from_slice(&length.to_be_bytes());
-                buffer.extend_from_slice(text.as_bytes());
-            }
-        }
-    }
 }
 
 async fn simple(transaction: &mut Transaction, sql: &str) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::model::plan::{OnConflict, WritePlan};
 use crate::model::table::{ColumnType, UniqueKey};
+use crate::store::copying::CopyFormat;
 use crate::store::identifier::{Identifier, QualifiedName, quoted_list};
 
 use super::super::types::TableTypes;
@@ -92,12 +93,33 @@ impl<'a> Statements<'a> {
     }
 
     /// `COPY` into the stage.
-    pub(super) fn copy(&self) -> String {
+    pub(super) fn copy(&self, format: CopyFormat) -> String {
+        let format = match format {
+            CopyFormat::Binary => " WITH (FORMAT binary)",
+            CopyFormat::Text => "",
+        };
+        format!("COPY {} FROM STDIN{format}", self.stage_columns())
+    }
+
+    /// Whether a value of this column goes into the stage in its binary form.
+    pub(super) fn is_binary(&self, at: usize) -> bool {
+        self.types.columns[at].is_binary && !is_staged_as_text(&self.plan.column(at).ty)
+    }
+
+    /// How a parameter for this column of the stage is cast.
+    pub(super) fn cast(&self, at: usize) -> String {
+        let ty = &self.types.columns[at];
+        match (is_staged_as_text(&self.plan.column(at).ty), ty.is_binary) {
+            (true, _) => "::text".to_owned(),
+            (false, true) => format!("::{}", ty.name),
+            (false, false) => format!("::text::{}", ty.name),
+        }
+    }
+
+    /// The stage with all its columns.
+    pub(super) fn stage_columns(&self) -> String {
         let names = quoted_list((0..self.plan.columns.len()).map(|at| self.column_name(at)));
-        format!(
-            "COPY {STAGE} ({}, {}, {names}) FROM STDIN WITH (FORMAT binary)",
-            self.ord, self.pattern
-        )
+        format!("{STAGE} ({}, {}, {names})", self.ord, self.pattern)
     }
 
     /// A condition for staged rows; `pattern` where all rows of it between the first and the last
