@@ -420,7 +420,9 @@ async fn forget(sessions: Arc<Sessions>, stop: CancellationToken) {
 async fn announce_ready(sessions: Arc<Sessions>, health: HealthReporter, stop: CancellationToken) {
     let mut told = false;
     loop {
-        match sessions.store.ready().await {
+        let ready = sessions.store.ready().await;
+        sessions.admission.note_database(ready.is_ok());
+        match ready {
             Ok(true) => break,
             Ok(false) if !told => {
                 told = true;

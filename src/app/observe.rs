@@ -33,6 +33,8 @@ impl Probed for Probes {
             Some("draining\n")
         } else if admission.is_open() {
             None
+        } else if admission.is_without_database() {
+            Some("starting: the database cannot be used\n")
         } else {
             Some("starting: the ledger is not ready\n")
         }

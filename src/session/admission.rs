@@ -23,6 +23,8 @@ pub struct Admission {
     slots: Arc<Semaphore>,
     opened: watch::Sender<bool>,
     closed: AtomicBool,
+    /// The database could not be asked for the ledger when it was last tried.
+    unreachable: AtomicBool,
     shares: Shares,
 }
 
@@ -47,6 +49,7 @@ impl Admission {
             slots: Arc::new(Semaphore::new(imports_max)),
             opened: watch::Sender::new(false),
             closed: AtomicBool::new(false),
+            unreachable: AtomicBool::new(false),
             shares: Shares::default(),
         }
     }
@@ -75,12 +78,28 @@ impl Admission {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether the database could be asked for the ledger, while it is not ready.
+    pub fn note_database(&self, reachable: bool) {
+        self.unreachable.store(!reachable, Ordering::Release);
+    }
+
+    /// Whether the ledger is not ready because the database cannot be asked for it.
+    pub fn is_without_database(&self) -> bool {
+        !self.is_open() && self.unreachable.load(Ordering::Acquire)
+    }
+
     /// Refuses before the ledger is ready and while the server stops.
     pub fn check_open(&self) -> Result<(), Failure> {
         if self.is_closed() {
             return Err(Failure::new(
                 Reason::Draining,
                 "the server is stopping, call another one",
+            ));
+        }
+        if self.is_without_database() {
+            return Err(Failure::new(
+                Reason::DatabaseUnavailable,
+                "the server is starting and cannot use its database: its log says why",
             ));
         }
         if !self.is_open() {

@@ -3,16 +3,20 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use rowlift::app::App;
+use rowlift::config::Config;
 use rowlift::model::import::WriteMethod;
 use rowlift::proto::import_request::Payload;
+use rowlift::proto::import_service_client::ImportServiceClient;
 use rowlift::proto::{self, State};
 use sqlx::{Connection, Executor, PgConnection};
 use tonic::{Code, Request};
 
 use crate::support::postgres::Database;
 use crate::support::service::{
-    Service, file_header, file_messages, finish, import_request, request, rows, rows_header,
+    Service, file_header, file_messages, finish, import, import_request, request, rows, rows_header,
 };
+use crate::support::waits::eventually;
 
 const PEOPLE: &str = "create table people (
     id bigint generated always as identity primary key,
@@ -30,6 +34,34 @@ async fn start(schema: &str) -> (Database, Service) {
     let service = Service::postgres(&database, |_| {}).await;
     database.execute(schema).await;
     (database, service)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lets_nobody_in_is_unavailable_until_it_does() {
+    let database = Database::fresh().await;
+    let url = format!("{}_later", database.url());
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let config = Config::in_process(&url).unwrap();
+    let app = App::start(config).await.unwrap();
+    let channel = ImportServiceClient::connect(format!("http://{}", app.addr()));
+    let mut client = channel.await.unwrap();
+    let mut reason = async || {
+        let header = Payload::Header(rows_header("early", "businesses", &["name"]));
+        let ended = import(&mut client, vec![header, finish()]).await;
+        let (code, reason) = ended.refusal();
+        assert_eq!(code, Code::Unavailable);
+        reason
+    };
+    eventually("it is known", async || {
+        reason().await == "DATABASE_UNAVAILABLE"
+    })
+    .await;
+    database.execute(&format!("create database {name}")).await;
+    eventually("it is there", async || reason().await == "DRAINING").await;
+    app.store().migrate().await.unwrap();
+    app.ready().await;
+    app.stop().await.unwrap();
+    database.execute(&format!("drop database {name}")).await;
 }
 
 /// Statements of other connections that run right now.
