@@ -71,6 +71,9 @@ impl Secured {
             }
         };
         let source = source(identity, &mut files)?;
+        if let Some(warning) = bare_tokens(config) {
+            warn!("{warning}");
+        }
         if let Some(path) = &config.database_url_file {
             let from = path.clone();
             let url = Watched::open(vec![path.clone()], move || DatabaseUrl::read(&from));
@@ -99,6 +102,17 @@ impl Look for UrlFile {
             warn!(%error, "database_url_file: what it says now cannot be used");
         }
     }
+}
+
+/// Bearer tokens that anybody on their way can read: right only where a mesh encrypts for the service.
+fn bare_tokens(config: &Config) -> Option<&'static str> {
+    let identity = &config.identity;
+    let is_token = matches!(identity.kind, IdentityKind::Jwt | IdentityKind::Token);
+    let is_bare = identity.tls_cert_file.is_none() && !config.listen.ip().is_loopback();
+    (is_token && is_bare).then_some(
+        "bearer tokens come in without TLS: set tls_cert_file and tls_key_file, unless a mesh \
+         encrypts all that reaches this address",
+    )
 }
 
 fn source(identity: &Identity, files: &mut Vec<Arc<dyn Look>>) -> Result<Source, AppError> {
