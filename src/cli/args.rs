@@ -267,6 +267,9 @@ pub(super) struct RejectsArgs {
     /// File to write them to, .xlsx or .csv, in the source's own layout
     #[arg(long, value_name = "FILE", value_parser = parse_output)]
     pub(super) output: Option<Output>,
+    /// Overwrite the file
+    #[arg(long, requires = "output")]
+    pub(super) force: bool,
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// One row a line as JSON

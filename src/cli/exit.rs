@@ -98,6 +98,9 @@ pub(super) enum CliError {
     /// Standard output is gone or full.
     #[error("cannot write the result")]
     Output(#[from] io::Error),
+    /// The file of rejected rows is there already.
+    #[error("{path:?} exists: give --force to overwrite it")]
+    Exists { path: PathBuf },
     /// The file of rejected rows cannot be made.
     #[error("cannot write {path:?}")]
     File {
@@ -110,7 +113,9 @@ pub(super) enum CliError {
 impl CliError {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            CliError::Config(_) | CliError::Client(ClientError::Address { .. }) => Exit::Usage,
+            CliError::Config(_)
+            | CliError::Exists { .. }
+            | CliError::Client(ClientError::Address { .. }) => Exit::Usage,
             _ => Exit::Failed,
         }
     }

@@ -22,11 +22,17 @@ const REMARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows or exports an import's rejected rows.
 pub(super) async fn rejects(args: &RejectsArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    if let Some(output) = &args.output
+        && !args.force
+        && output.path.exists()
+    {
+        return Err(exists(output));
+    }
     let mut server = Server::connect(&args.server, &[]).await?;
     let client = server.client();
     let call = async move {
         match &args.output {
-            Some(output) => export(&client, &args.id, output, terminal).await,
+            Some(output) => export(&client, args, output, terminal).await,
             None => list(&client, args, terminal).await,
         }
     };
@@ -72,7 +78,7 @@ async fn list(
 /// The file appears under its name once it is complete.
 async fn export(
     client: &ImportClient,
-    import_id: &str,
+    args: &RejectsArgs,
     output: &Output,
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
@@ -97,13 +103,27 @@ async fn export(
         }
     };
     client
-        .export_rejected_rows(import_id, format, &mut file, on_bytes)
+        .export_rejected_rows(&args.id, format, &mut file, on_bytes)
         .await?;
-    file.persist(&output.path)
-        .map_err(|error| failed(error.error))?;
+    let persisted = if args.force {
+        file.persist(&output.path)
+    } else {
+        file.persist_noclobber(&output.path)
+    };
+    persisted.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => exists(output),
+        _ => failed(error.error),
+    })?;
     terminal.line(format!(
         "rejected rows are in {}",
         server::quoted(&output.path)
     ))?;
     Ok(())
+}
+
+/// Somebody may have corrected rows in it.
+fn exists(output: &Output) -> CliError {
+    CliError::Exists {
+        path: output.path.clone(),
+    }
 }

@@ -69,6 +69,7 @@ fn the_fixed_command_line_is_understood() {
         "rejects i",
         "rejects i --output f.xlsx",
         "rejects i --output f.csv",
+        "rejects i --output f.csv --force",
         "cancel i",
         "migrate",
     ] {
@@ -123,6 +124,7 @@ fn wrong_usage_exits_with_64_and_help_with_0() {
         ("imports i --label a=b", 64),
         ("delete", 64),
         ("rejects i --output f.pdf", 64),
+        ("rejects i --force", 64),
         ("decode", 64),
         ("decode f --null-token x", 64),
         ("serve --listen nowhere", 64),
