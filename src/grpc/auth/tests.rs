@@ -67,6 +67,26 @@ fn a_proxy_vouches_with_the_last_element_only() {
 }
 
 #[test]
+fn a_caller_cannot_swallow_what_the_proxy_appends() {
+    let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+    // Their own names may hold quotes and backslashes too; the proxy escapes those.
+    for subject in ["", "CN=x", r#"CN=a\"b,O=c"#, r"CN=d\\", r#"CN=\"\"\\"#] {
+        let real = format!(r#"By=a;Hash=ab;Subject="{subject}";URI=spiffe://mesh/real;DNS=b"#);
+        for claimed in [
+            r#"URI=spiffe://mesh/claimed;Subject=""#,
+            r#"URI=spiffe://mesh/claimed;Subject="\"#,
+            r#"URI=spiffe://mesh/claimed;Subject="""#,
+            "URI=spiffe://mesh/claimed\\",
+            "URI=spiffe://mesh/claimed;Subject",
+        ] {
+            let value = format!("{claimed},{real}");
+            let name = proxies.principal(&peer("10.1.2.3"), &xfcc(&[&value]));
+            assert_eq!(name.unwrap(), "spiffe://mesh/real", "{value}");
+        }
+    }
+}
+
+#[test]
 fn the_word_of_others_does_not_count() {
     let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
     let header = xfcc(&["URI=spiffe://mesh/real"]);

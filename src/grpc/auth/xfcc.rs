@@ -41,14 +41,34 @@ impl TrustedProxies {
         }
         let last = headers.get_all(HEADER).iter().next_back();
         let last = last.and_then(|value| value.to_str().ok());
-        let name = last.and_then(|value| name_of(split(value, ',').pop()?));
+        let name = last.and_then(|value| name_of(last_element(value)));
         name.ok_or_else(|| unauthenticated("the proxy vouches for no client certificate"))
     }
 }
 
+/// What follows the last comma outside of quotes, read from the end: it is the proxy's own writing,
+/// in which quotes are in pairs, while a caller may open one to swallow all that follows.
+fn last_element(value: &str) -> &str {
+    let bytes = value.as_bytes();
+    let mut quoted = false;
+    for (at, byte) in bytes.iter().enumerate().rev() {
+        match byte {
+            b'"' => {
+                let before = bytes.get(..at).unwrap_or_default();
+                let n_backslashes = before.iter().rev().take_while(|it| **it == b'\\').count();
+                let is_escaped = quoted && n_backslashes % 2 == 1;
+                quoted ^= !is_escaped;
+            }
+            b',' if !quoted => return value.get(at + 1..).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    value
+}
+
 /// The first URI of an element, else its first DNS name.
 fn name_of(element: &str) -> Option<String> {
-    let pairs = split(element, ';');
+    let pairs = split(element);
     let value = |key: &str| {
         pairs.iter().find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
@@ -60,8 +80,8 @@ fn name_of(element: &str) -> Option<String> {
     value("URI").or_else(|| value("DNS"))
 }
 
-/// The parts between separators that are not inside quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
+/// The parts between semicolons that are not inside quotes.
+fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
     for (at, c) in text.char_indices() {
@@ -69,9 +89,9 @@ fn split(text: &str, separator: char) -> Vec<&str> {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            c if c == separator && !quoted => {
+            ';' if !quoted => {
                 parts.push(text.get(start..at).unwrap_or_default());
-                start = at + c.len_utf8();
+                start = at + 1;
             }
             _ => {}
         }
