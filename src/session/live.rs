@@ -51,6 +51,9 @@ const INPUTS_MAX: usize = 4;
 const OUTPUTS_MAX: usize = 2;
 /// An import that waits this long for its caller gives its slot back.
 const SLOT_IDLE: Duration = Duration::from_secs(1);
+/// Writes that still run so long after the end of a stop's grace are cut, so that their import is
+/// told and suspended before the server lets go of it.
+const WRITES_AFTER_GRACE: Duration = Duration::from_secs(3);
 /// Progress while an import waits for a slot.
 const QUEUED_PROGRESS: Duration = Duration::from_secs(5);
 /// A CSV's rows wait no longer than this for their batch while the caller is silent.
@@ -320,10 +323,16 @@ impl Live {
         )
     }
 
-    /// Waits for the writes in flight, while the caller is there and its deadline has not passed.
-    /// Returns what ended the wait early. The import has its reason already; what a write says is
-    /// only counted.
+    /// Waits for the writes in flight, while the caller is there and its deadline has not passed;
+    /// in a stop for [`WRITES_AFTER_GRACE`]. Returns what ended the wait early, unless that was the
+    /// stop. The import has its reason already; what a write says is only counted.
     pub(super) async fn finish_writes(&mut self) -> Option<Failure> {
+        let drained = self.sessions.drained.clone();
+        let given_up = async move {
+            drained.cancelled().await;
+            tokio::time::sleep(WRITES_AFTER_GRACE).await;
+        };
+        tokio::pin!(given_up);
         let deadline = self.bound();
         let detached = self.detached;
         let mut progress = tokio::time::interval(QUEUED_PROGRESS);
@@ -341,6 +350,7 @@ impl Live {
                 () = sleep_until(deadline) => {
                     return Some(ending::deadline().with("phase", "COMMITTING"));
                 }
+                () = &mut given_up => return None,
                 _ = progress.tick() => self.report(),
             }
         }

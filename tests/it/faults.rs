@@ -23,6 +23,7 @@ use crate::support::waits::eventually;
 
 mod contention;
 mod crashes;
+mod drain;
 mod kills;
 mod outcomes;
 mod pooler;

@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) accepted: Option<(Instant, Accepted)>,
     /// The last committed offset.
     pub(crate) committed: i64,
+    /// The server has said that it stops.
+    pub(crate) is_draining: bool,
 }
 
 impl Running {
@@ -146,7 +148,8 @@ fn note(seen: &Mutex<Seen>, event: &Event) {
             seen.accepted = Some((Instant::now(), accepted.clone()));
         }
         Event::Ack(ack) => seen.committed = ack.committed_offset,
-        Event::Progress(_) | Event::RejectedRow(_) | Event::Draining(_) | Event::Result(_) => {}
+        Event::Draining(_) => seen.is_draining = true,
+        Event::Progress(_) | Event::RejectedRow(_) | Event::Result(_) => {}
     }
 }
 
