@@ -25,7 +25,7 @@ use crate::model::stats::ImportStats;
 /// A sample of a rejected row at most, bytes.
 const SAMPLE_BYTES_MAX: usize = 64 << 10;
 /// Samples that the caller has not read, bytes.
-const SAMPLES_BYTES_MAX: usize = 512 << 10;
+const SAMPLES_BYTES_MAX: usize = 256 << 10;
 
 /// One message to the caller.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,6 +8,7 @@ mod files;
 mod fixtures;
 mod identity;
 mod forgetting;
+mod http2;
 mod import_rows;
 mod postgres;
 mod rows;

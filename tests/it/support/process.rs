@@ -107,11 +107,37 @@ impl ServerProcess {
 
     /// Memory that it has had in use at once, bytes.
     pub(crate) fn peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kib = line.and_then(|line| line.split_whitespace().nth(1));
         kib.unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Memory that it has in use now, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Files, sockets and the like that it has open.
+    pub(crate) fn n_descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).unwrap().count()
+    }
+
+    /// Processes that it has started and that still run, or wait to be reaped.
+    pub(crate) fn n_children(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let children = tasks.flatten().map(|task| {
+            // A thread that has ended meanwhile has none.
+            let children = std::fs::read_to_string(task.path().join("children"));
+            children.unwrap_or_default().split_whitespace().count()
+        });
+        children.sum()
     }
 
     /// `kill -9`; returns once the process is gone.
