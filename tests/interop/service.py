@@ -21,18 +21,23 @@ START_SECONDS_MAX = 60
 
 
 class Service:
-    """One `rowlift serve` on a free port, with a channel and a stub."""
+    """One `rowlift serve`, on a free port unless told, with a channel and a stub.
 
-    def __init__(self, database_url, tables):
+    Settings are keys of the configuration; they go into the environment.
+    """
+
+    def __init__(self, database_url, tables, listen="127.0.0.1:0", **settings):
         self.folder = tempfile.TemporaryDirectory(prefix="rowlift-interop-")
         config = os.path.join(self.folder.name, "rowlift.toml")
         with open(config, "w", encoding="utf-8") as file:
             for table in tables:
                 file.write(table + "\n")
         self.process = subprocess.Popen(
-            [os.environ["ROWLIFT_BINARY"], "serve", "--listen", "127.0.0.1:0",
+            [os.environ["ROWLIFT_BINARY"], "serve", "--listen", listen,
              "--database-url", database_url, "--config", config],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder.name,
+            env={**os.environ, "ROWLIFT_SPOOL_DIR": self.folder.name,
+                 **{f"ROWLIFT_{key.upper()}": str(value) for key, value in settings.items()}},
         )
         self.log = []
         self.address = self._wait_for_address()
@@ -44,11 +49,12 @@ class Service:
         found = queue.Queue()
 
         def read():
-            for line in self.process.stdout:
-                self.log.append(line)
-                match = re.search(r"127\.0\.0\.1:(\d+)", line)
-                if match and "serving gRPC" in line:
-                    found.put(match.group(0))
+            with self.process.stdout:
+                for line in self.process.stdout:
+                    self.log.append(line)
+                    match = re.search(r"127\.0\.0\.1:(\d+)", line)
+                    if match and "serving gRPC" in line:
+                        found.put(match.group(0))
             found.put(None)
 
         threading.Thread(target=read, daemon=True).start()
@@ -58,11 +64,24 @@ class Service:
         return address
 
     def stop(self):
-        self.channel.close()
         self.process.terminate()
+        self.ends_well()
+
+    def ends_well(self):
+        """It was asked to stop; it does so in time."""
         code = self.process.wait(timeout=30)
-        self.folder.cleanup()
+        self._forget()
         assert code == 0, f"exit code {code} after SIGTERM: " + "".join(self.log)
+
+    def kill(self):
+        """As `kill -9`; returns once the process is gone."""
+        self.process.kill()
+        self.process.wait()
+        self._forget()
+
+    def _forget(self):
+        self.channel.close()
+        self.folder.cleanup()
 
 
 class Postgres:
