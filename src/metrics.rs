@@ -12,8 +12,8 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use crate::model::import::{FileFormat, ImportState, Reason};
-use crate::model::stats::{ImportStats, RowCounts};
 
+pub mod counted;
 pub mod names;
 pub mod observed;
 
@@ -53,6 +53,7 @@ struct Instruments {
     decode_duration: Histogram<f64>,
     decoder_exits: Counter<u64>,
     db_duration: Histogram<f64>,
+    connection_wait: Histogram<f64>,
 }
 
 impl Metrics {
@@ -120,6 +121,11 @@ impl Metrics {
                 &SHORT_SECONDS,
                 "Duration of writing the rows of a batch in the database",
             ),
+            connection_wait: seconds(
+                names::DB_CONNECTION_WAIT,
+                &SHORT_SECONDS,
+                "Time that it took to obtain an open connection to the database",
+            ),
         };
         Metrics {
             instruments: Arc::new(instruments),
@@ -153,30 +159,6 @@ impl Metrics {
     pub fn admission_refused(&self, reason: Reason) {
         let reason = KeyValue::new("reason", format!("{reason:?}").to_lowercase());
         self.instruments.admission_refused.add(1, &[reason]);
-    }
-
-    /// A session has ended: its import as a whole, and what this session did for it. `before` are
-    /// the counts that it found.
-    pub fn import_ended(&self, source: &'static str, end: &ImportEnd<'_>) {
-        let outcome = KeyValue::new("outcome", state_name(end.state));
-        let source = KeyValue::new("format", source);
-        let seconds = Duration::from_millis(end.stats.elapsed_ms).as_secs_f64();
-        let instruments = &self.instruments;
-        instruments
-            .import_duration
-            .record(seconds, &[source.clone(), outcome]);
-        instruments
-            .received_size
-            .add(end.stats.received_bytes, &[source]);
-        let counts = rows_of_session(end.stats, end.before);
-        for (outcome, n_rows) in names::ROW_OUTCOMES.into_iter().zip(counts) {
-            let outcome = KeyValue::new("outcome", outcome);
-            instruments.rows.add(n_rows, &[outcome]);
-        }
-        for (code, n_rows) in end.rejected_by_code {
-            let code = KeyValue::new("code", code.clone());
-            instruments.row_errors.add(*n_rows, &[code]);
-        }
     }
 
     /// One attempt at a batch has ended.
@@ -220,6 +202,14 @@ impl Metrics {
         self.instruments.decoder_exits.add(1, &[reason]);
     }
 
+    /// Somebody has got a connection of this pool.
+    pub fn connection_waited(&self, pool: &'static str, wait: Duration) {
+        let seconds = wait.as_secs_f64();
+        self.instruments
+            .connection_wait
+            .record(seconds, &[pool_name(pool)]);
+    }
+
     /// The database has taken the rows of a batch, or refused them with this SQLSTATE.
     pub fn rows_written(
         &self,
@@ -239,55 +229,14 @@ impl Metrics {
     }
 }
 
-/// What a session leaves to be counted.
-#[derive(Debug, Clone, Copy)]
-pub struct ImportEnd<'a> {
-    /// The import's state now.
-    pub state: ImportState,
-    /// Its counts.
-    pub stats: &'a ImportStats,
-    /// The counts of earlier sessions.
-    pub before: RowCounts,
-    /// Rejected rows of this session, by code.
-    pub rejected_by_code: &'a std::collections::BTreeMap<String, u64>,
+/// Which pool of connections, in attributes.
+fn pool_name(name: &'static str) -> KeyValue {
+    KeyValue::new("db.client.connection.pool.name", name)
 }
 
 /// The meter of all instruments.
 fn meter(provider: &SdkMeterProvider) -> Meter {
     provider.meter(SCOPE)
-}
-
-/// As [`names::ROW_OUTCOMES`]; the first is the sum of the others.
-fn rows_of_session(stats: &ImportStats, before: RowCounts) -> [u64; 8] {
-    let rows = stats.rows;
-    let parts = [
-        rows.inserted.saturating_sub(before.inserted),
-        rows.updated.saturating_sub(before.updated),
-        rows.unchanged.saturating_sub(before.unchanged),
-        rows.skipped.saturating_sub(before.skipped),
-        rows.rejected.saturating_sub(before.rejected),
-        rows.blank.saturating_sub(before.blank),
-        stats.received_rows.saturating_sub(rows.total()),
-    ];
-    let [
-        inserted,
-        updated,
-        unchanged,
-        skipped,
-        rejected,
-        blank,
-        unprocessed,
-    ] = parts;
-    [
-        stats.received_rows.saturating_sub(before.total()),
-        inserted,
-        updated,
-        unchanged,
-        skipped,
-        rejected,
-        blank,
-        unprocessed,
-    ]
 }
 
 /// A format in attributes.

@@ -41,6 +41,12 @@ pub struct Telemetry {
     spans: SdkTracerProvider,
 }
 
+/// A count as an attribute of a span: OpenTelemetry has no unsigned numbers, such a one would go out as
+/// text.
+pub fn attribute(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// Why no telemetry could be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {

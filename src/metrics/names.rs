@@ -49,6 +49,14 @@ pub const DB_DURATION: &str = "db.client.operation.duration";
 pub const DB_CONNECTIONS: &str = "db.client.connection.count";
 /// Connections that a pool may have.
 pub const DB_CONNECTIONS_MAX: &str = "db.client.connection.max";
+/// Those who wait for a connection, by pool.
+pub const DB_CONNECTIONS_PENDING: &str = "db.client.connection.pending_requests";
+/// How long it took to obtain a connection, s, by pool.
+pub const DB_CONNECTION_WAIT: &str = "db.client.connection.wait_time";
+
+/// Names that scrapers see otherwise than the exporter makes them: to Prometheus a name that ends in
+/// `_count` is a part of a histogram, and `promtool check metrics` refuses such a gauge.
+pub const SCRAPED_AS: [(&str, &str); 1] = [("db_client_connection_count", "db_client_connections")];
 
 /// What became of rows, in the order of the conservation law.
 pub const ROW_OUTCOMES: [&str; 8] = [

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
-use super::{meter, names};
+use super::{meter, names, pool_name};
 
 /// A moment of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,6 +44,8 @@ pub struct PoolState {
     pub idle: u64,
     /// Connections that may be open.
     pub max: u64,
+    /// Those who wait for one.
+    pub pending: u64,
 }
 
 /// Values of a gauge, each with its attributes.
@@ -57,7 +59,7 @@ type Gauge = (
     fn(&State) -> Values,
 );
 
-const GAUGES: [Gauge; 10] = [
+const GAUGES: [Gauge; 11] = [
     (
         names::IMPORTS_ACTIVE,
         "{import}",
@@ -116,7 +118,13 @@ const GAUGES: [Gauge; 10] = [
         names::DB_CONNECTIONS_MAX,
         "{connection}",
         "Connections that a pool may have",
-        connections_max,
+        |state| by_pool(state, |pool| pool.max),
+    ),
+    (
+        names::DB_CONNECTIONS_PENDING,
+        "{request}",
+        "Those who wait for a connection to the database",
+        |state| by_pool(state, |pool| pool.pending),
     ),
 ];
 
@@ -150,21 +158,17 @@ fn imports(state: &State) -> Values {
         .collect()
 }
 
-fn connections_max(state: &State) -> Values {
+fn by_pool(state: &State, value: fn(&PoolState) -> u64) -> Values {
     let pools = state.pools.iter();
     pools
-        .map(|pool| (vec![pool_name(pool)], pool.max))
+        .map(|pool| (vec![pool_name(pool.name)], value(pool)))
         .collect()
-}
-
-fn pool_name(pool: &PoolState) -> KeyValue {
-    KeyValue::new("db.client.connection.pool.name", pool.name)
 }
 
 fn connections(pool: &PoolState) -> [(Vec<KeyValue>, u64); 2] {
     let with = |state: &'static str, n| {
         let state = KeyValue::new("db.client.connection.state", state);
-        (vec![pool_name(pool), state], n)
+        (vec![pool_name(pool.name), state], n)
     };
     [with("used", pool.used), with("idle", pool.idle)]
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::metrics::ImportEnd;
+use crate::metrics::counted::ImportEnd;
 use crate::model::import::{Failure, ImportOutcome, ImportState, Reason};
 use crate::model::stats::ImportStats;
 use crate::progress::ResultEvent;
@@ -59,15 +59,7 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
         outcome
     });
     log(&live, &outcome, stored);
-    live.sessions.metrics.import_ended(
-        live.format_name(),
-        &ImportEnd {
-            state: outcome.state,
-            stats: &outcome.stats,
-            before: live.held.open.counts,
-            rejected_by_code: live.tally.rejected_by_code(),
-        },
-    );
+    count(&live, &outcome);
     let result = ResultEvent {
         import_id: live.held.spec.import_id.clone(),
         outcome,
@@ -244,6 +236,24 @@ fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportO
 
 fn with_offset(failure: Failure, live: &Live) -> Failure {
     failure.with("committed_offset", live.tally.watermark())
+}
+
+/// Counts what is left to be counted. Rows beyond a limit count once the import has failed for them.
+fn count(live: &Live, outcome: &ImportOutcome) {
+    let mut stats = outcome.stats;
+    let mut by_code = live.tally.rejected_by_code();
+    if outcome.state != ImportState::Failed {
+        let n_beyond = live.tally.n_beyond_limit();
+        stats.rows.rejected = stats.rows.rejected.saturating_sub(n_beyond);
+        by_code = live.tally.decided_by_code();
+    }
+    let end = ImportEnd {
+        state: outcome.state,
+        format: live.format_name(),
+        stats: &stats,
+        rejected_by_code: by_code,
+    };
+    live.counted.clone().end(&live.sessions.metrics, &end);
 }
 
 fn log(live: &Live, outcome: &ImportOutcome, stored: bool) {

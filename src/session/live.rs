@@ -19,7 +19,7 @@ use tracing::{Instrument, Span, field, info_span};
 
 use crate::decode::sandbox::Killer;
 use crate::mapping::EffectiveColumn;
-use crate::metrics;
+use crate::metrics::{self, counted::Counted};
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, FileFormat, Phase, Reason};
 use crate::progress::{self, Outbox};
@@ -126,6 +126,8 @@ pub(super) struct Live {
     probe_first: bool,
     // What is known.
     pub(super) tally: Tally,
+    /// What metrics were told of it.
+    pub(super) counted: Counted,
     pub(super) phase: Phase,
     /// One past the last ordinal that is known to exist.
     pub(super) received_rows: u64,

@@ -20,7 +20,10 @@ pub struct Tally {
     counts: RowCounts,
     n_batches: u64,
     n_retries: u64,
+    /// Of all that were told, decided or not.
     rejected_by_code: BTreeMap<String, u64>,
+    /// Of those of committed batches.
+    decided_by_code: BTreeMap<String, u64>,
     watermark: u64,
     position: Option<Bytes>,
     /// Committed ranges above the watermark, by start, with the caller's place at their end.
@@ -47,6 +50,7 @@ impl Tally {
     pub fn whole(&mut self, whole: &WholeRange) {
         self.counts += whole.counts;
         self.n_batches += whole.n_batches;
+        self.decided_by_code.clone_from(&self.rejected_by_code);
         self.decided(0..whole.end, whole.position.clone());
     }
 
@@ -66,6 +70,7 @@ impl Tally {
     pub fn adopt(&mut self, committed: &Committed) {
         self.counts = committed.counts;
         self.n_batches = committed.n_batches;
+        self.decided_by_code.clone_from(&committed.rejected_by_code);
         self.decided(0..committed.watermark, None);
     }
 
@@ -75,6 +80,7 @@ impl Tally {
         self.n_batches += 1;
         self.n_retries += u64::from(receipt.retries);
         self.rejected(&receipt.rejected);
+        by_code(&mut self.decided_by_code, &receipt.rejected);
         self.decided(receipt.range.clone(), position);
     }
 
@@ -99,10 +105,12 @@ impl Tally {
         self.rejected(rows);
     }
 
-    /// The same where the rows themselves were told before.
-    pub fn n_rejected_beyond(&mut self, n_rows: u64) {
+    /// The same of a transaction that was rolled back: so many, of which all but `rows`, those of
+    /// its last batch, were taken in before.
+    pub fn n_rejected_beyond(&mut self, n_rows: u64, rows: &[RejectedRow]) {
         self.counts.rejected += n_rows;
         self.n_beyond_limit += n_rows;
+        self.rejected(rows);
     }
 
     /// Decided rows.
@@ -130,6 +138,11 @@ impl Tally {
         &self.rejected_by_code
     }
 
+    /// The same of rows in committed batches.
+    pub fn decided_by_code(&self) -> &BTreeMap<String, u64> {
+        &self.decided_by_code
+    }
+
     /// First ordinal that is not decided.
     pub fn watermark(&self) -> u64 {
         self.watermark
@@ -141,13 +154,18 @@ impl Tally {
     }
 
     fn rejected(&mut self, rows: &[RejectedRow]) {
-        for row in rows {
-            let mut codes: Vec<&'static str> = row.errors.iter().map(|e| e.code.name()).collect();
-            codes.sort_unstable();
-            codes.dedup();
-            for code in codes {
-                *self.rejected_by_code.entry(code.to_owned()).or_default() += 1;
-            }
+        by_code(&mut self.rejected_by_code, rows);
+    }
+}
+
+/// Adds rows under each of their codes.
+fn by_code(counts: &mut BTreeMap<String, u64>, rows: &[RejectedRow]) {
+    for row in rows {
+        let mut codes: Vec<&'static str> = row.errors.iter().map(|e| e.code.name()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        for code in codes {
+            *counts.entry(code.to_owned()).or_default() += 1;
         }
     }
 }

@@ -6,9 +6,9 @@
 //! deadline or the control timeout; a dropped future closes its connection
 //! ([`connection::Transaction`]) and the transaction rolls back.
 //!
-//! Modules in reading order: [`connection`], [`engine`], [`error`]; [`catalog`] with [`known`];
-//! [`write`](mod@write) with [`checkpoint`], [`copy`], [`insert`], [`upsert`], [`isolate`],
-//! [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
+//! Modules in reading order: [`pool`], [`connection`], [`engine`], [`error`]; [`catalog`] with
+//! [`known`]; [`write`](mod@write) with [`checkpoint`], [`copy`], [`insert`], [`upsert`],
+//! [`isolate`], [`probe`]; [`atomic`]; [`ledger`]; [`migrate`].
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 
 use crate::metrics::Metrics;
@@ -39,6 +39,7 @@ use engine::Engine;
 use known::KnownTables;
 use ledger::Ledger;
 use ledger::forget::Deleting;
+use pool::Pool;
 
 mod arguments;
 mod atomic;
@@ -55,6 +56,7 @@ mod known;
 mod measure;
 mod ledger;
 mod migrate;
+mod pool;
 mod probe;
 mod text;
 mod types;
@@ -101,9 +103,9 @@ pub struct PgConfig {
 #[derive(Debug)]
 pub struct PgStore {
     config: PgConfig,
-    writers: PgPool,
-    control: PgPool,
-    metrics: OnceLock<Metrics>,
+    writers: Pool,
+    control: Pool,
+    metrics: Arc<OnceLock<Metrics>>,
     /// What the server can do; asked once.
     engine: OnceCell<Engine>,
     known: KnownTables,
@@ -119,17 +121,23 @@ impl PgStore {
     pub async fn connect(config: PgConfig) -> Result<PgStore, StoreError> {
         let options = connect_options(&config)?;
         let n_writers = u32::try_from(config.writers_total.max(1)).unwrap_or(u32::MAX);
-        let pool = |n_connections: u32| {
-            PgPoolOptions::new()
-                .max_connections(n_connections)
-                .acquire_timeout(config.control_timeout)
-                .connect_lazy_with(options.clone())
+        let metrics = Arc::default();
+        let pool = |name, n_connections: u32| {
+            let (options, metrics) = (options.clone(), Arc::clone(&metrics));
+            Pool::new(
+                name,
+                n_connections,
+                config.control_timeout,
+                options,
+                metrics,
+            )
         };
-        let (writers, control) = (pool(n_writers), pool(CONTROL_CONNECTIONS));
+        let writers = pool("writers", n_writers);
+        let control = pool("control", CONTROL_CONNECTIONS);
         Ok(PgStore {
             writers,
             control,
-            metrics: OnceLock::new(),
+            metrics,
             engine: OnceCell::new(),
             known: KnownTables::default(),
             config,
@@ -463,17 +471,7 @@ impl Store for PgStore {
     }
 
     fn pools(&self) -> Vec<PoolState> {
-        let pools = [("writers", &self.writers), ("control", &self.control)];
-        let state = |(name, pool): (&'static str, &PgPool)| {
-            let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
-            PoolState {
-                name,
-                used: open.saturating_sub(idle),
-                idle,
-                max: u64::from(pool.options().get_max_connections()),
-            }
-        };
-        pools.map(state).to_vec()
+        vec![self.writers.state(), self.control.state()]
     }
 
     async fn close(&self, bound: Duration) {

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{TelemetryError, resource};
 use crate::config::otel::Otel;
+use crate::metrics::names::SCRAPED_AS;
 
 /// A provider and what scrapers read.
 #[derive(Debug, Clone)]
@@ -50,7 +51,13 @@ impl Meters {
     /// All metrics in the text format that Prometheus scrapes.
     pub fn text(&self) -> String {
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            if let Some((_, name)) = SCRAPED_AS.iter().find(|(name, _)| *name == family.name()) {
+                family.set_name((*name).to_owned());
+            }
+        }
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             warn!(%error, "metrics could not be written");
         }
         String::from_utf8_lossy(&text).into_owned()

@@ -18,6 +18,7 @@ use crate::session::pipeline::{Input, InputRows, MappedSource, Output};
 use crate::session::spec::{Disconnect, RejectPolicy};
 use crate::session::{Message, ending};
 use crate::store::{Store, StoreError};
+use crate::telemetry;
 use crate::writer::{self, QueuedBatch, WriteContext};
 
 impl Live {
@@ -110,8 +111,9 @@ impl Live {
     async fn on_finish(&mut self, totals: Totals) -> Result<(), Failure> {
         self.finish_received = true;
         self.flush_at = None;
-        self.stage.record("rows", self.received_rows);
-        self.stage.record("bytes", self.received_bytes);
+        let (rows, bytes) = (self.received_rows, self.received_bytes);
+        self.stage.record("rows", telemetry::attribute(rows));
+        self.stage.record("bytes", telemetry::attribute(bytes));
         self.stage = Span::none();
         if let Disconnect::Continue(bound) = self.held.spec.disconnect {
             // The writers outlast the caller from now on, by this bound at most.
@@ -275,6 +277,7 @@ impl Live {
             Ok(receipt) => {
                 self.probe_first |= receipt.rejected.iter().any(RejectedRow::is_from_database);
                 self.tally.committed(&receipt, position);
+                self.count();
                 self.outbox.rejected(&receipt.rejected);
                 self.acknowledge();
                 self.compact();

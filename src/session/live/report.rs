@@ -36,6 +36,17 @@ impl Live {
         });
     }
 
+    /// Moves the counters of all imports along with what this one has committed. Rows beyond a limit
+    /// wait for its end: a session that dies before is followed by one that meets them again.
+    pub(super) fn count(&mut self) {
+        let metrics = &self.sessions.metrics;
+        let (mut rows, by_code) = (self.tally.counts(), self.tally.decided_by_code());
+        rows.rejected -= self.tally.n_beyond_limit();
+        self.counted.decided(metrics, rows, by_code);
+        let format = self.format_name();
+        self.counted.received(metrics, format, self.received_bytes);
+    }
+
     /// The counts so far. Rows that are decided were received, whatever the pipeline has told.
     pub(in crate::session) fn stats(&self) -> ImportStats {
         let rows = self.tally.counts();

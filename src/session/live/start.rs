@@ -11,6 +11,7 @@ use tracing::Span;
 
 use crate::batch::BatchLimits;
 use crate::batch::decided::DecidedRange;
+use crate::metrics::counted::Counted;
 use crate::model::import::Phase;
 use crate::progress::{Accepted, Outbox};
 use crate::session::open::Held;
@@ -51,6 +52,7 @@ impl Live {
         outbox.allow_samples(held.spec.rejected_samples);
         let open = &held.open;
         let tally = Tally::resume(open);
+        let counted = Counted::new(&sessions.metrics, open.counts);
         let deadline = Deadline::new(call.deadline);
         Live {
             sessions,
@@ -84,6 +86,7 @@ impl Live {
             detached: false,
             probe_first: false,
             tally,
+            counted,
             phase: Phase::Queued,
             received_rows: 0,
             ended: false,

@@ -201,8 +201,10 @@ impl Live {
                 self.outbox.rejected(&receipt.beyond);
                 if let Some(range) = &receipt.decided {
                     self.tally.whole(range);
+                    self.count();
                 }
-                self.tally.n_rejected_beyond(receipt.n_beyond);
+                self.tally
+                    .n_rejected_beyond(receipt.n_beyond, &receipt.beyond);
                 if receipt.over_limit {
                     return Err(self.reject_limit());
                 }
@@ -256,6 +258,7 @@ impl Live {
             match self.guarded(store.settled(key)).await? {
                 Ok(committed) if committed.watermark > self.tally.watermark() => {
                     self.tally.adopt(&committed);
+                    self.count();
                     self.whole = None;
                     self.ended = true;
                     self.acknowledge();

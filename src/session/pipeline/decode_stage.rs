@@ -12,6 +12,7 @@ use crate::decode::SourceHeader;
 use crate::decode::error::{DeathCause, DecodeError};
 use crate::metrics::{self, Metrics};
 use crate::model::import::FileFormat;
+use crate::telemetry;
 
 /// A file that is being decoded.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl DecodeStage {
 
     /// Every row is there.
     pub(super) fn end(self, n_rows: u64) {
-        self.span.record("rows", n_rows);
+        self.span.record("rows", telemetry::attribute(n_rows));
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::Row as _;
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::table::{
     CheckConstraint, Column, ColumnType, ForeignKey, NumericBounds, Table, TableName, UniqueKey,
@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use crate::store::allow::AllowList;
 
 use super::connection::{Limits, Transaction};
+use super::pool::Pool;
 use super::{arguments, error};
 
 /// Tables that a caller may see at most: beyond, the allow-list's patterns are too wide.
@@ -148,7 +149,7 @@ ORDER BY 1, 2";
 
 /// All tables that callers may see, by name.
 pub(super) async fn tables(
-    pool: &PgPool,
+    pool: &Pool,
     limits: Limits,
     allow: &AllowList,
 ) -> Result<Vec<Arc<Table>>, StoreError> {
@@ -158,7 +159,7 @@ pub(super) async fn tables(
 
 /// One table by `[schema.]name`.
 pub(super) async fn table(
-    pool: &PgPool,
+    pool: &Pool,
     limits: Limits,
     allow: &AllowList,
     name: &str,
@@ -177,7 +178,7 @@ pub(super) async fn table(
 }
 
 async fn load(
-    pool: &PgPool,
+    pool: &Pool,
     limits: Limits,
     allow: &AllowList,
     name: Option<&str>,

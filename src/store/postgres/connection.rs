@@ -13,8 +13,10 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgRow};
 use sqlx::{Executor, Postgres};
+
+use super::pool::Pool;
 
 /// How long a transaction may wait for its client, which sends one statement after the other.
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -71,7 +73,7 @@ impl Limits {
 impl Transaction {
     /// Takes a connection and sends `prologue`, which begins the transaction.
     pub(super) async fn begin(
-        pool: &PgPool,
+        pool: &Pool,
         prologue: &str,
     ) -> Result<(Transaction, Vec<PgRow>), sqlx::Error> {
         let mut transaction = Transaction {

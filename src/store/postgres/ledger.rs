@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::Row as _;
-use sqlx::postgres::{PgArguments, PgPool};
+use sqlx::postgres::PgArguments;
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
 use crate::model::reject::{RejectedRow, RowErrorCode};
@@ -23,6 +23,7 @@ use super::arguments::{self, bigint, number};
 use super::checkpoint;
 use super::connection::{Limits, Transaction};
 use super::error;
+use super::pool::Pool;
 
 pub(super) mod fold;
 pub(super) mod forget;
@@ -38,7 +39,7 @@ const TAKEOVERS_MAX: usize = 3;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ledger<'a> {
     /// Control pool.
-    pub(super) pool: &'a PgPool,
+    pub(super) pool: &'a Pool,
     /// Of its transactions.
     pub(super) limits: Limits,
     /// For how long a session holds its import without a heartbeat.

@@ -8,12 +8,13 @@
 
 use sqlx::Row as _;
 use sqlx::migrate::{Migration, MigrationType};
-use sqlx::postgres::{PgArguments, PgPool};
+use sqlx::postgres::PgArguments;
 
 use crate::model::import::{Failure, Reason};
 use crate::store::StoreError;
 
 use super::connection::{Limits, Transaction};
+use super::pool::Pool;
 use super::{arguments, error};
 
 /// Serialises migrations of one database: "rowlift" in ASCII.
@@ -74,7 +75,7 @@ fn newest() -> i64 {
 }
 
 /// Applies what is missing.
-pub(super) async fn migrate(pool: &PgPool, limits: Limits) -> Result<(), StoreError> {
+pub(super) async fn migrate(pool: &Pool, limits: Limits) -> Result<(), StoreError> {
     // A role without the right to create a schema may still find that nothing is missing.
     if applied_version(pool, limits).await? >= newest() {
         return Ok(());
@@ -123,12 +124,12 @@ pub(super) async fn migrate(pool: &PgPool, limits: Limits) -> Result<(), StoreEr
 }
 
 /// Whether the ledger is new enough for this program, or newer than it.
-pub(super) async fn is_ready(pool: &PgPool, limits: Limits) -> Result<bool, StoreError> {
+pub(super) async fn is_ready(pool: &Pool, limits: Limits) -> Result<bool, StoreError> {
     Ok(applied_version(pool, limits).await? >= OLDEST)
 }
 
 /// 0 if there is no ledger.
-async fn applied_version(pool: &PgPool, limits: Limits) -> Result<i64, StoreError> {
+async fn applied_version(pool: &Pool, limits: Limits) -> Result<i64, StoreError> {
     let sql = format!(
         "{}SELECT to_regclass('rowlift.migrations') IS NOT NULL",
         limits.begin()

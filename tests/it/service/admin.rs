@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rowlift::config::Config;
+use rowlift::metrics::names::ROW_OUTCOMES;
+use rowlift::proto;
 use rowlift::proto::import_request::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::service::PEOPLE;
 use crate::support::postgres::Database;
-use crate::support::service::{Service, file_header, file_messages, finish, rows, rows_header};
+use crate::support::service::{
+    Service, file_header, file_messages, finish, request, rows, rows_header,
+};
 use crate::support::size::short_or_long;
 use crate::support::waits::eventually;
 
@@ -98,6 +102,96 @@ async fn scraped_rows_obey_the_conservation_law() {
     let violations = "rowlift_row_errors_total{code=\"CHECK_VIOLATION\"}";
     assert_eq!(value(&metrics, violations), 2);
     assert_eq!(value(&metrics, "rowlift_imports_limit"), 16);
+    service.stop().await;
+}
+
+/// Counted rows by outcome; the law holds.
+async fn counted(service: &Service) -> BTreeMap<&'static str, u64> {
+    let metrics = get(service, "/metrics").await.1;
+    let count = |outcome: &'static str| {
+        let series = format!("rowlift_rows_total{{outcome=\"{outcome}\"}}");
+        (outcome, value(&metrics, &series))
+    };
+    let mut counts: BTreeMap<_, _> = ROW_OUTCOMES.map(count).into();
+    let received = counts.remove("received");
+    assert_eq!(Some(counts.values().sum()), received, "{counts:?}");
+    counts.retain(|_, n_rows| *n_rows > 0);
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_move_while_an_import_runs_and_count_each_row_once() {
+    let service = Service::sqlite_with(PEOPLE, with_admin).await;
+    let good: &[Option<&str>] = &[Some("Ann"), Some("1")];
+    let bad: &[Option<&str>] = &[Some("Bo"), Some("-1")];
+    let header = || rows_header("live", "people", &["name", "age"]);
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    let mut client = service.client.clone();
+    let call = client.import(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    for message in [Payload::Header(header()), rows(&[good, bad, good])] {
+        sender.send(request(message)).await.unwrap();
+    }
+    let running = call.await.unwrap();
+    eventually("it is open", async || {
+        let metrics = get(&service, "/metrics").await.1;
+        metrics.contains("rowlift_rows_total")
+    })
+    .await;
+    let first = BTreeMap::from([("inserted", 2), ("rejected", 1)]);
+    eventually("its first rows are counted while it runs", async || {
+        counted(&service).await == first
+    })
+    .await;
+    let metrics = get(&service, "/metrics").await.1;
+    assert_eq!(value(&metrics, "rowlift_row_errors_total"), 1);
+    assert!(
+        value(
+            &metrics,
+            "rowlift_received_size_bytes_total{format=\"rows\"}"
+        ) > 0
+    );
+    assert!(!metrics.contains("rowlift_import_duration_seconds_count"));
+    // Its caller goes, and comes back with all rows and one more.
+    drop((sender, running));
+    eventually("it is suspended", async || {
+        let metrics = get(&service, "/metrics").await.1;
+        metrics.contains("outcome=\"suspended\"")
+    })
+    .await;
+    assert_eq!(counted(&service).await, first);
+    let header = proto::ImportHeader {
+        resume: true,
+        ..header()
+    };
+    let again = || {
+        let mut all = rows(&[good, bad, good, good]);
+        if let Payload::Rows(batch) = &mut all {
+            batch.offset = Some(0);
+        }
+        vec![Payload::Header(header.clone()), all, finish()]
+    };
+    assert!(service.import(again()).await.status.is_none());
+    let all = BTreeMap::from([("inserted", 3), ("rejected", 1)]);
+    assert_eq!(counted(&service).await, all);
+    // A replay is no import.
+    assert!(service.import(again()).await.status.is_none());
+    assert_eq!(counted(&service).await, all);
+    let metrics = get(&service, "/metrics").await.1;
+    assert_eq!(value(&metrics, "rowlift_row_errors_total"), 1);
+
+    // One transaction that is rolled back has decided nothing but what it was rolled back for.
+    let atomic = proto::ImportHeader {
+        commit_mode: proto::CommitMode::Atomic.into(),
+        error_policy: proto::ErrorPolicy::Abort.into(),
+        ..rows_header("atomic", "people", &["name", "age"])
+    };
+    let messages = vec![Payload::Header(atomic), rows(&[good, good, bad]), finish()];
+    let failed = service.import(messages).await;
+    assert_eq!(failed.refusal().1, "ROW_REJECTED");
+    let all = BTreeMap::from([("inserted", 3), ("rejected", 2), ("unprocessed", 2)]);
+    assert_eq!(counted(&service).await, all);
+    let metrics = get(&service, "/metrics").await.1;
+    assert_eq!(value(&metrics, "rowlift_row_errors_total"), 2);
     service.stop().await;
 }
 

@@ -11,6 +11,7 @@ use rowlift::batch::BatchLimits;
 use rowlift::decode::limits::Limits;
 use rowlift::grpc::header::import_spec;
 use rowlift::metrics::Metrics;
+use rowlift::metrics::names::ROW_OUTCOMES;
 use rowlift::model::cell::Cell;
 use rowlift::model::frame::FrameBuilder;
 use rowlift::model::import::{Failure, ImportOutcome, ImportState, Reason};
@@ -143,7 +144,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
         },
         store,
         admission,
-        metrics: Metrics::none(),
+        metrics: Metrics::new(&memory.meters.provider),
         registry: Registry::default(),
         writers: WriterPool::new(4),
         memory: Budget::new(1 << 20),
@@ -235,6 +236,41 @@ fn row_messages(case: &Case) -> Vec<Inbound> {
         offset += n_rows;
     }
     messages
+}
+
+/// What was counted of rows, by outcome: the law holds.
+pub(super) fn counted(memory: &Memory) -> BTreeMap<&'static str, u64> {
+    let text = memory.meters.text();
+    let count = |outcome: &str| {
+        let series = format!("rowlift_rows_total{{outcome=\"{outcome}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        value
+            .unwrap_or_else(|| panic!("no {series} in {text}"))
+            .parse()
+            .unwrap()
+    };
+    let mut counts: BTreeMap<&str, u64> = ROW_OUTCOMES.map(|it| (it, count(it))).into();
+    let received = counts.remove("received").unwrap();
+    assert_eq!(counts.values().sum::<u64>(), received, "{counts:?}");
+    counts
+}
+
+/// No row was counted more than once under what became of it; each was, if no process died before
+/// it could.
+pub(super) fn assert_counted_once(memory: &Memory, outcome: &ImportOutcome, nobody_died: bool) {
+    let counts = counted(memory);
+    let rows = outcome.stats.rows;
+    for (name, n_rows) in [
+        ("inserted", rows.inserted),
+        ("rejected", rows.rejected),
+        ("blank", rows.blank),
+    ] {
+        assert!(counts[name] <= n_rows, "{name}: {counts:?}, {outcome:?}");
+        assert!(
+            counts[name] == n_rows || !nobody_died,
+            "{name}: {counts:?}, {outcome:?}"
+        );
+    }
 }
 
 /// The table, the counts and the rejects are those of one clean run.

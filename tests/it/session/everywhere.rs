@@ -5,7 +5,7 @@ use std::time::Duration;
 use rowlift::proto::CommitMode;
 use tokio::runtime::{Builder, Runtime};
 
-use super::driver::{Case, assert_once, import, session};
+use super::driver::{Case, assert_counted_once, assert_once, import, session};
 use super::memory::{Fault, Memory};
 
 const FAULTS: [Fault; 4] = [
@@ -33,6 +33,7 @@ async fn fails_everywhere(case: &Case, n_writers: usize) {
     let clean = Memory::new(n_writers);
     let outcome = import(&clean, case).await;
     assert_once(&clean, case, &outcome);
+    assert_counted_once(&clean, &outcome, true);
     for fault in FAULTS {
         for at in 0..clean.n_calls() {
             let memory = Memory::new(n_writers);
@@ -41,6 +42,8 @@ async fn fails_everywhere(case: &Case, n_writers: usize) {
             memory.fail(faults);
             let outcome = import(&memory, case).await;
             assert_once(&memory, case, &outcome);
+            let nobody_dies = matches!(fault, Fault::Before | Fault::After);
+            assert_counted_once(&memory, &outcome, nobody_dies);
         }
     }
 }

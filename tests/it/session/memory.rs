@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rowlift::config::otel::Otel;
 use rowlift::metrics::Metrics;
 use rowlift::metrics::observed::PoolState;
 use rowlift::model::batch::{Batch, Overdrawn, Receipt, RejectBudget, RejectReservation};
@@ -24,6 +25,7 @@ use rowlift::store::{
     AtomicRequest, AtomicWrite, Committed, CommittedRange, Forgotten, LiveCounters, OpenImport,
     OpenMode, Opened, Pulse, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
 };
+use rowlift::telemetry::meters::Meters;
 use tokio::sync::Notify;
 
 use super::whole_store::Transaction;
@@ -51,6 +53,8 @@ pub(super) struct Memory {
     /// Told when a call hangs.
     hung: Notify,
     writers: Writers,
+    /// What the services that use it have counted.
+    pub(super) meters: Meters,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +124,7 @@ impl Memory {
                 total: 4,
                 per_import: writers_per_import,
             },
+            meters: Meters::new(&Otel::default()).unwrap(),
         })
     }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rowlift::proto::CommitMode;
 
-use super::driver::{Case, assert_once, import};
+use super::driver::{Case, assert_counted_once, assert_once, import};
 use super::memory::{Fault, Memory};
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -63,6 +63,7 @@ proptest! {
             memory.fail(faults);
             let outcome = import(&memory, &case).await;
             assert_once(&memory, &case, &outcome);
+            assert_counted_once(&memory, &outcome, false);
         });
     }
 }

@@ -1,0 +1,98 @@
+//! A pool of connections, and what is measured of the waits for them.
+//!
+//! In: who needs a connection. Out: one, once it is open and free, within the pool's own timeout.
+//! Bounded by the pool's size; a dropped wait leaves the line and is not measured.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::metrics::Metrics;
+use crate::metrics::observed::PoolState;
+
+/// Connections of one purpose.
+#[derive(Debug)]
+pub(super) struct Pool {
+    name: &'static str,
+    connections: PgPool,
+    /// Those who wait for a connection.
+    n_pending: AtomicU64,
+    metrics: Arc<OnceLock<Metrics>>,
+}
+
+/// One that waits; counted until dropped.
+struct Pending<'a>(&'a AtomicU64);
+
+impl Pool {
+    /// At most so many connections, none of them open yet. A wait ends after `acquire_timeout`.
+    pub(super) fn new(
+        name: &'static str,
+        n_connections: u32,
+        acquire_timeout: Duration,
+        options: PgConnectOptions,
+        metrics: Arc<OnceLock<Metrics>>,
+    ) -> Pool {
+        let connections = PgPoolOptions::new()
+            .max_connections(n_connections)
+            .acquire_timeout(acquire_timeout)
+            .connect_lazy_with(options);
+        Pool {
+            name,
+            connections,
+            n_pending: AtomicU64::new(0),
+            metrics,
+        }
+    }
+
+    /// A connection.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let begun = Instant::now();
+        let pending = Pending::among(&self.n_pending);
+        let connection = self.connections.acquire().await?;
+        drop(pending);
+        if let Some(metrics) = self.metrics.get() {
+            metrics.connection_waited(self.name, begun.elapsed());
+        }
+        Ok(connection)
+    }
+
+    /// Connections from now on are made with these options.
+    pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
+        self.connections.set_connect_options(options);
+    }
+
+    /// What it is at this moment.
+    pub(super) fn state(&self) -> PoolState {
+        let pool = &self.connections;
+        let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
+        PoolState {
+            name: self.name,
+            used: open.saturating_sub(idle),
+            idle,
+            max: u64::from(pool.options().get_max_connections()),
+            pending: self.n_pending.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Closes all connections once they are idle; later waits fail.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl Pending<'_> {
+    fn among(all: &AtomicU64) -> Pending<'_> {
+        all.fetch_add(1, Ordering::Relaxed);
+        Pending(all)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
