@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
+use crate::config::value;
 use crate::model::table::{Table, TableName, glob};
 
 #[cfg(test)]
@@ -63,6 +64,13 @@ pub struct Rule {
     /// Imports of the owner at once, running or waiting; unset: the server's bound.
     #[serde(default)]
     pub imports_max: Option<usize>,
+    /// Bytes of the owner's batches in flight; unset: the server's bound.
+    #[serde(default, deserialize_with = "size")]
+    pub bytes_in_flight_max: Option<usize>,
+    /// Calls of the owner at once that are no imports, of each kind: files looked into, exports,
+    /// watches. Unset: all of the server's places for them but one.
+    #[serde(default)]
+    pub calls_max: Option<usize>,
 }
 
 /// Who calls.
@@ -125,6 +133,8 @@ impl Caller {
             columns: None,
             verbs: Vec::new(),
             imports_max: Some(0),
+            bytes_in_flight_max: None,
+            calls_max: Some(0),
         };
         Caller {
             principal: String::new(),
@@ -153,6 +163,21 @@ impl Caller {
         self.rule.as_ref().and_then(|rule| rule.imports_max)
     }
 
+    /// Bytes of batches that its owner may have in flight.
+    pub fn bytes_in_flight_max(&self) -> Option<usize> {
+        self.rule.as_ref().and_then(|rule| rule.bytes_in_flight_max)
+    }
+
+    /// Calls of each kind, imports apart, that its owner may have at once.
+    pub fn calls_max(&self) -> Option<usize> {
+        self.rule.as_ref().and_then(|rule| rule.calls_max)
+    }
+
+    /// Whether callers are told apart.
+    pub fn is_identified(&self) -> bool {
+        self.rule.is_some()
+    }
+
     /// The table as this caller may see it: with the columns that it may fill; `None`: not at all.
     pub fn view(&self, table: &Arc<Table>) -> Option<Arc<Table>> {
         let Some(rule) = &self.rule else {
@@ -171,6 +196,16 @@ impl Caller {
             column.assignable &= is_granted;
         }
         Some(Arc::new(table))
+    }
+}
+
+/// A number of bytes, or a text such as `"64MiB"`.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let size = toml::Value::deserialize(deserializer)?;
+    match value::bytes(&size) {
+        Ok(0) => Err(de::Error::custom("at least one byte is expected")),
+        Ok(size) => Ok(Some(size)),
+        Err(message) => Err(de::Error::custom(message)),
     }
 }
 

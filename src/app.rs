@@ -44,6 +44,7 @@ use crate::store::{Retention, Store, StoreError};
 use crate::telemetry::TelemetryError;
 use crate::telemetry::meters::Meters;
 use crate::watched;
+use crate::writer::tables::Tables;
 use crate::writer::{RetryPolicy, WriterPool};
 
 mod observe;
@@ -181,13 +182,15 @@ impl App {
         }
         let (listener, addr) = listen(config.listen).await?;
         let tasks = Tasks::new();
-        let sessions = Arc::new(sessions(&config, store, Metrics::new(&meters.provider)));
+        let (tables, table_limits) = secured::tables(&config)?;
+        let metrics = Metrics::new(&meters.provider);
+        let sessions = Arc::new(sessions(&config, store, metrics, tables));
         let background = CancellationToken::new();
         let admin_addr = observe::begin(&config, &meters, &sessions, background.clone()).await?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let close = CancellationToken::new();
-        let secured = secured::Secured::open(&config, &sessions.store)?;
+        let secured = secured::Secured::open(&config, &sessions.store, table_limits)?;
         let lookups = LookupConfig {
             lookups_max: config.lookups_max,
             // One is left to imports.
@@ -365,7 +368,7 @@ fn connection_window(config: &Config) -> u32 {
         .min((1 << 31) - 1)
 }
 
-fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Sessions {
+fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics, tables: Tables) -> Sessions {
     let bytes_in_flight_max = usize::try_from(config.bytes_in_flight_max).unwrap_or(usize::MAX);
     let session_config = SessionConfig {
         imports_max: config.imports_max,
@@ -397,6 +400,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics) -> Session
         admission: Admission::new(config.imports_max, config.imports_queue_max),
         registry: Registry::default(),
         writers: WriterPool::new(store.writers().total),
+        tables,
         memory: Memory::new(bytes_in_flight_max),
         decoders: Arc::new(Semaphore::new(config.decoders_max)),
         draining: CancellationToken::new(),

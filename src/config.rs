@@ -66,6 +66,8 @@ pub struct Config {
     pub copy_detected: bool,
     /// The tables that exist for callers; the first entry that matches counts.
     pub tables: Vec<AllowedTable>,
+    /// What single tables bear, TOML; read again when it changes. Unset: all that the server does.
+    pub table_limits_file: Option<PathBuf>,
     /// Settings of the database that a header may set for its import's transactions, such as
     /// `app.tenant_id`. Default: none.
     pub settings_allowed: Vec<String>,
@@ -300,6 +302,7 @@ impl Default for Config {
             copy_detected: true,
             identity: Identity::default(),
             tables: vec![sample_table()],
+            table_limits_file: None,
             settings_allowed: Vec::new(),
             limits: Limits::default(),
             imports_max: 16,

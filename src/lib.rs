@@ -40,5 +40,6 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod access;
 pub mod watched;
+pub mod budget;
 pub mod metrics;
 pub mod clock;

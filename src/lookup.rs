@@ -25,6 +25,7 @@ use crate::model::import::{Failure, Reason};
 use crate::session::Sessions;
 use crate::session::admission::overloaded;
 use crate::session::inbound::{Chunk, Totals};
+use crate::session::places::{self, Places};
 use crate::shutdown::Tasks;
 
 pub mod decode;
@@ -47,7 +48,7 @@ pub struct LookupConfig {
 pub struct Lookups {
     sessions: Arc<Sessions>,
     tasks: Tasks,
-    places: Arc<Semaphore>,
+    places: Places,
     /// Held besides one of the server's, so that calls that are read slowly leave some.
     decoders: Arc<Semaphore>,
 }
@@ -55,7 +56,7 @@ pub struct Lookups {
 /// A call's place; given back with its thread.
 #[derive(Debug, Clone)]
 pub struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _place: Arc<places::Place>,
 }
 
 /// One call, admitted.
@@ -88,22 +89,18 @@ impl Lookups {
         Lookups {
             sessions,
             tasks,
-            places: Arc::new(Semaphore::new(config.lookups_max)),
+            places: Places::new("files to look into", config.lookups_max),
             decoders: Arc::new(Semaphore::new(config.decoders_max)),
         }
     }
 
     /// A place for a call, at once or never: OVERLOADED, or DRAINING while the server stops.
-    pub fn enter(&self) -> Result<Place, Failure> {
+    pub fn enter(&self, caller: &Caller) -> Result<Place, Failure> {
         self.sessions.admission.check_open()?;
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => Ok(Place {
-                _permit: Arc::new(permit),
-            }),
-            Err(_) => Err(overloaded(
-                "as many files are looked into as the server allows, try again later",
-            )),
-        }
+        let place = self.places.enter(caller)?;
+        Ok(Place {
+            _place: Arc::new(place),
+        })
     }
 
     /// How long a caller that is waited for may be silent.

@@ -1,8 +1,8 @@
 //! One import from header to result: admission, phases, deadline, endings.
 //!
 //! In: a [`Call`] with its messages. Out: events in the call's [`Outbox`] and rows in the store.
-//! Bounded by [`admission`] (imports), [`SessionConfig::bytes_in_flight_max`] (batches of all
-//! imports) and small channels of one import. A session stops when its caller is gone, when its
+//! Bounded by [`admission`] (imports), [`memory`] (batches of all imports and of each owner's),
+//! [`Tables`] (batches of a table) and small channels of one import. A session stops when its caller is gone, when its
 //! deadline passes, when it is fenced, cancelled or drained; then its child is dead and none of
 //! its statements runs.
 //!
@@ -31,6 +31,7 @@ use crate::session::memory::Memory;
 use crate::session::registry::Registry;
 use crate::session::spec::ImportSpec;
 use crate::store::Store;
+use crate::writer::tables::Tables;
 use crate::writer::{RetryPolicy, WriterPool};
 
 pub mod admission;
@@ -43,8 +44,10 @@ pub mod live;
 pub mod memory;
 pub mod open;
 pub mod pipeline;
+pub mod places;
 pub mod purge;
 pub mod registry;
+mod shares;
 pub mod spec;
 pub mod tally;
 
@@ -111,6 +114,8 @@ pub struct Sessions {
     pub registry: Registry,
     /// Places for writers.
     pub writers: WriterPool,
+    /// What single tables bear.
+    pub tables: Tables,
     /// Bytes in flight.
     pub memory: Memory,
     /// Places for child processes.

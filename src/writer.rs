@@ -16,17 +16,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field, info_span, warn};
 
+use crate::budget::Taken;
 use crate::metrics::Metrics;
 use crate::model::batch::{Batch, Receipt, RejectBudget};
 use crate::model::import::{Failure, Reason};
 use crate::model::plan::WritePlan;
 use crate::store::{SessionKey, Store, StoreError, WriteRequest};
+use crate::telemetry;
 
 pub mod deadline;
 mod spill;
+pub mod tables;
 pub mod whole;
 
 use deadline::Deadline;
+use tables::Gate;
 
 /// First pause between attempts; doubles up to [`PAUSE_MAX`], each with jitter.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -74,6 +78,8 @@ pub struct WriteContext {
     pub retry: RetryPolicy,
     /// What is measured.
     pub metrics: Metrics,
+    /// The way into the table, for one transaction of all rows; other batches came through it.
+    pub gate: Gate,
 }
 
 /// A batch on its way to the database, with the bytes that it pays for.
@@ -81,8 +87,13 @@ pub struct WriteContext {
 pub struct QueuedBatch {
     /// The batch.
     pub batch: Batch,
-    /// Its bytes in flight; released when the batch is dropped.
+    /// Its bytes in flight; released when the batch is dropped, as all that follows.
     pub bytes: OwnedSemaphorePermit,
+    /// Its owner's bytes in flight, where the owner has a bound of its own.
+    pub own_bytes: Option<Taken>,
+    /// A writer of its table, where the table has limits; a batch of a whole import has none, its
+    /// transaction has.
+    pub table: Option<Taken>,
 }
 
 impl WriterPool {
@@ -142,8 +153,8 @@ impl Drop for Waiting<'_> {
 pub fn span(batch: &Batch) -> Span {
     info_span!(
         "import.batch",
-        index = batch.index,
-        rows = batch.n_ordinals(),
+        index = telemetry::attribute(batch.index),
+        rows = telemetry::attribute(batch.n_ordinals()),
         queue_wait = field::Empty,
         otel.status_code = field::Empty,
     )

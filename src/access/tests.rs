@@ -9,6 +9,8 @@ tables = ["orders", "tenant_*.contacts"]
 columns = ["name"]
 verbs = ["import", "read"]
 imports_max = 2
+bytes_in_flight_max = "64MiB"
+calls_max = 3
 
 [[callers]]
 principals = ["auditor", "spiffe://mesh/ns/audit/sa/reader"]
@@ -48,6 +50,8 @@ fn the_first_rule_that_fits_holds() {
     let policy = Policy::parse(POLICY, "public").unwrap();
     let shop = policy.caller("spiffe://mesh/ns/shop/sa/web").unwrap();
     assert_eq!((shop.owner(), shop.imports_max()), ("shop", Some(2)));
+    assert_eq!(shop.bytes_in_flight_max(), Some(64 << 20));
+    assert_eq!(shop.calls_max(), Some(3));
     assert!(shop.may(Verb::Import) && shop.may(Verb::Read));
     assert!(!shop.may(Verb::Cancel) && !shop.may(Verb::Delete) && !shop.may(Verb::Inspect));
     assert_eq!(policy.caller("auditor").unwrap().owner(), "audit");
@@ -85,6 +89,11 @@ fn a_policy_that_cannot_be_meant_is_refused() {
     assert!(Policy::parse(unknown, "public").is_err());
     let verb = "[[callers]]\nprincipals = [\"a\"]\nowner = \"a\"\ntables = []\nverbs = [\"own\"]";
     assert!(Policy::parse(verb, "public").is_err());
+    for size in ["0", "\"1 MB\"", "-1", "true"] {
+        let rule = POLICY.replace("\"64MiB\"", size);
+        let error = Policy::parse(&rule, "public").unwrap_err();
+        assert!(error.contains("bytes_in_flight_max"), "{error}");
+    }
     let nobody = "[[callers]]\nprincipals = [\"a\"]\nowner = \"\"\ntables = []\nverbs = []";
     assert!(
         Policy::parse(nobody, "public")

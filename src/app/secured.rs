@@ -21,6 +21,7 @@ use crate::grpc::auth::xfcc::TrustedProxies;
 use crate::grpc::auth::{Gate, Source};
 use crate::store::Store;
 use crate::watched::{Look, Watched};
+use crate::writer::tables::{TableLimits, Tables};
 
 /// The guards.
 pub(super) struct Secured {
@@ -41,7 +42,11 @@ struct UrlFile {
 
 impl Secured {
     /// Reads everything that the configuration names.
-    pub(super) fn open(config: &Config, store: &Arc<dyn Store>) -> Result<Secured, AppError> {
+    pub(super) fn open(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        table_limits: Option<Arc<Watched<TableLimits>>>,
+    ) -> Result<Secured, AppError> {
         let identity = &config.identity;
         let mut files: Vec<Arc<dyn Look>> = Vec::new();
         let tls = match (&identity.tls_cert_file, &identity.tls_key_file) {
@@ -60,16 +65,16 @@ impl Secured {
         let policy = match &identity.policy_file {
             None => None,
             Some(path) => {
-                let schema = match config.database_url.kind() {
-                    DatabaseKind::Postgres => "public",
-                    DatabaseKind::Sqlite => "main",
-                };
+                let schema = default_schema(config);
                 let parse = move |text: &str| Policy::parse(text, schema);
                 let policy = watch("policy_file", path, parse)?;
                 files.push(Arc::clone(&policy) as Arc<dyn Look>);
                 Some(policy)
             }
         };
+        if let Some(limits) = table_limits {
+            files.push(limits);
+        }
         let source = source(identity, &mut files)?;
         if let Some(warning) = bare_tokens(config) {
             warn!("{warning}");
@@ -139,6 +144,28 @@ fn source(identity: &Identity, files: &mut Vec<Arc<dyn Look>>) -> Result<Source,
             Source::Token(tokens)
         }
     })
+}
+
+/// What single tables bear, and the file that says so.
+pub(super) fn tables(
+    config: &Config,
+) -> Result<(Tables, Option<Arc<Watched<TableLimits>>>), AppError> {
+    let Some(path) = &config.table_limits_file else {
+        return Ok((Tables::default(), None));
+    };
+    let schema = default_schema(config);
+    let parse = move |text: &str| TableLimits::parse(text, schema);
+    let limits = watch("table_limits_file", path, parse)?;
+    let watched = Arc::clone(&limits);
+    Ok((Tables::new(move || watched.get()), Some(limits)))
+}
+
+/// The schema of tables that are named without one.
+fn default_schema(config: &Config) -> &'static str {
+    match config.database_url.kind() {
+        DatabaseKind::Postgres => "public",
+        DatabaseKind::Sqlite => "main",
+    }
 }
 
 /// A value that is parsed out of a file.

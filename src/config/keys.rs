@@ -82,6 +82,9 @@ const KEYS: &[Key] = &[
         put(&mut c.copying.behind_savepoints, boolean(v))
     }),
     key("tables", |c, v| put(&mut c.tables, tables(v))),
+    key("table_limits_file", |c, v| {
+        put(&mut c.table_limits_file, path(v))
+    }),
     key("settings_allowed", |c, v| {
         put(&mut c.settings_allowed, names(v))
     }),

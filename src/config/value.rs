@@ -58,7 +58,7 @@ pub(super) fn number<T: TryFrom<u64>>(value: &Value) -> Parsed<T> {
 }
 
 /// A number of bytes, or a text with a unit such as `256MiB`.
-pub(super) fn bytes<T: TryFrom<u64>>(value: &Value) -> Parsed<T> {
+pub(crate) fn bytes<T: TryFrom<u64>>(value: &Value) -> Parsed<T> {
     const UNITS: [(&str, u64); 4] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),

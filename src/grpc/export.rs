@@ -14,11 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::io::AsyncReadExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Caller;
 use crate::export::{self, Columns, ExportError, csv, xlsx};
 use crate::grpc::header::{number, tenant};
 use crate::grpc::service::imports::{is_of_tenant, named_import, unknown_import};
@@ -27,7 +28,7 @@ use crate::model::import::{Failure, FileFormat, ImportRecord, Reason};
 use crate::model::layout::SourceLayout;
 use crate::model::reject::{RejectedRow, RowErrorCode};
 use crate::proto;
-use crate::session::admission::overloaded;
+use crate::session::places::{Place, Places};
 use crate::session::{Sessions, ending, open};
 use crate::shutdown::Tasks;
 use crate::store::query::{RejectedQuery, RejectedSource};
@@ -64,7 +65,7 @@ pub struct Export {
     /// The server stops.
     drained: CancellationToken,
     /// Given back with the export.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// A piece of the file.
@@ -78,8 +79,8 @@ struct Part {
 /// Checks that the import's rejected rows can be exported as asked.
 pub async fn begin(
     sessions: &Sessions,
-    places: &Arc<Semaphore>,
-    owner: &str,
+    places: &Places,
+    caller: &Caller,
     request: &proto::ExportRejectedRowsRequest,
 ) -> Result<Export, Failure> {
     let tenant = tenant("tenant", request.tenant.clone())?;
@@ -88,9 +89,8 @@ pub async fn begin(
     if sessions.drained.is_cancelled() {
         return Err(draining());
     }
-    let place = Arc::clone(places)
-        .try_acquire_owned()
-        .map_err(|_| overloaded("every place for an export is taken, try again later"))?;
+    let place = places.enter(caller)?;
+    let owner = caller.owner();
     let store = &sessions.store;
     let record = store.import(owner, &id).await.map_err(ending::failure_of)?;
     let record = record.filter(|record| is_of_tenant(record, &tenant));

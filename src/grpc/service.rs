@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
@@ -22,6 +21,7 @@ use crate::progress;
 use crate::proto;
 use crate::proto::import_service_server::ImportService;
 use crate::session::admission::Ticket;
+use crate::session::places::Places;
 use crate::session::{self, Call, Sessions};
 use crate::shutdown::Tasks;
 
@@ -41,10 +41,8 @@ pub struct Rowlift {
     sessions: Arc<Sessions>,
     tasks: Tasks,
     message_bytes_max: usize,
-    /// Places for watches.
-    watches: Arc<Semaphore>,
-    /// Places for exports.
-    exports: Arc<Semaphore>,
+    watches: Places,
+    exports: Places,
     lookups: Lookups,
 }
 
@@ -61,8 +59,8 @@ impl Rowlift {
             sessions,
             tasks,
             message_bytes_max,
-            watches: Arc::new(Semaphore::new(watch::WATCHES_MAX)),
-            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
+            watches: Places::new("watches", watch::WATCHES_MAX),
+            exports: Places::new("exports", export::EXPORTS_MAX),
         }
     }
 
@@ -78,7 +76,7 @@ impl Rowlift {
         caller: Arc<Caller>,
         deadline: Option<Instant>,
     ) -> Result<lookup::Call, Failure> {
-        let place = self.lookups.enter();
+        let place = self.lookups.enter(&caller);
         let place =
             place.inspect_err(|failure| self.sessions.metrics.admission_refused(failure.reason))?;
         Ok(lookup::Call {
@@ -263,11 +261,11 @@ impl ImportService for Rowlift {
         &self,
         request: Request<proto::WatchImportRequest>,
     ) -> Result<Response<Self::WatchImportStream>, Status> {
-        let owner = Self::owner(&request);
+        let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
         let begun = within(&metadata, async {
             let deadline = deadline(&metadata)?;
-            watch::begin(&self.sessions, &self.watches, owner, deadline, &request).await
+            watch::begin(&self.sessions, &self.watches, &caller, deadline, &request).await
         });
         let responses = begun.await?.into_inner().map(|next| match next {
             Ok(record) => Ok(proto::WatchImportResponse {
@@ -295,10 +293,10 @@ impl ImportService for Rowlift {
         &self,
         request: Request<proto::ExportRejectedRowsRequest>,
     ) -> Result<Response<Self::ExportRejectedRowsStream>, Status> {
-        let owner = Self::owner(&request);
+        let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
         let begun = within(&metadata, async {
-            let export = export::begin(&self.sessions, &self.exports, &owner, &request).await?;
+            let export = export::begin(&self.sessions, &self.exports, &caller, &request).await?;
             Ok((export, deadline(&metadata)?))
         });
         let (export, deadline) = begun.await?.into_inner();

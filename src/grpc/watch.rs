@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Caller;
 use crate::grpc::header::{duration, tenant};
 use crate::grpc::service::imports::{is_of_tenant, named_import, unknown_import};
 use crate::model::import::{Failure, ImportRecord, Reason};
 use crate::proto;
-use crate::session::admission::overloaded;
+use crate::session::places::{Place, Places};
 use crate::session::{Sessions, ending};
 use crate::store::StoreError;
 
@@ -34,8 +34,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Begins a watch with the state that the ledger has now.
 pub async fn begin(
     sessions: &Sessions,
-    places: &Arc<Semaphore>,
-    owner: String,
+    places: &Places,
+    caller: &Caller,
     deadline: Option<std::time::Instant>,
     request: &proto::WatchImportRequest,
 ) -> Result<impl Stream<Item = Result<ImportRecord, Failure>> + Send + use<>, Failure> {
@@ -45,9 +45,8 @@ pub async fn begin(
     if sessions.drained.is_cancelled() {
         return Err(draining());
     }
-    let place = Arc::clone(places)
-        .try_acquire_owned()
-        .map_err(|_| overloaded("every place for a watch is taken, try again later"))?;
+    let place = places.enter(caller)?;
+    let owner = caller.owner().to_owned();
     let store = Arc::clone(&sessions.store);
     let asked = id.clone();
     let ask = move || {
@@ -83,7 +82,7 @@ struct Watch<A> {
     /// The server stops.
     drained: CancellationToken,
     /// Given back with the stream.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// How often a watch asks and tells.

@@ -9,12 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::shares::{Bound, Share, Shares};
 use crate::access::Caller;
 use crate::model::import::{Failure, Reason};
-
-use shares::{Share, Shares};
-
-mod shares;
 
 /// The places of one server.
 #[derive(Debug)]
@@ -114,9 +111,14 @@ impl Admission {
     /// A place for a call, at once or never.
     pub fn enter(&self, caller: &Caller) -> Result<Ticket, Failure> {
         self.check_open()?;
+        let bound = Bound {
+            key: "imports_max",
+            places: caller.imports_max(),
+            what: "imports",
+        };
         match Arc::clone(&self.calls).try_acquire_owned() {
             Ok(call) => Ok(Ticket {
-                _share: self.shares.take(caller)?,
+                _share: self.shares.take(caller, bound)?,
                 _call: call,
             }),
             Err(_) => Err(overloaded(

@@ -1,7 +1,8 @@
 //! The synchronous half of a session: from bytes or rows to batches, on a blocking thread.
 //!
 //! In: [`Input`]s through a bounded channel. Out: [`Output`]s through another one; batches carry
-//! the bytes that they pay for. Ends when either channel closes or `stop` is cancelled; whoever
+//! the bytes that they pay for, and have waited for the rate and a writer of their table before they
+//! did: what waits for a table holds nothing but the next batch of its own import, and its input. Ends when either channel closes or `stop` is cancelled; whoever
 //! cancels also kills the decoder's child, which [`Output::Decoding`] hands over.
 //!
 //! Streaming, rows are decoded as they arrive. Whole (ATOMIC, dry runs), the input waits in an
@@ -33,9 +34,10 @@ use crate::model::layout::SourceLayout;
 use crate::model::plan::WritePlan;
 use crate::model::table::Table;
 use crate::session::inbound::{PackRows, Totals};
-use crate::session::memory::Share;
+use crate::session::memory::Purse;
 use crate::session::spec::{ImportSpec, SourceSpec};
 use crate::writer::QueuedBatch;
+use crate::writer::tables::Gate;
 
 use run::Run;
 
@@ -137,8 +139,10 @@ pub struct Pipeline {
     pub limits: Limits,
     /// Bounds on batches.
     pub batch_limits: BatchLimits,
-    /// Bytes in flight.
-    pub memory: Share,
+    /// Pays for batches.
+    pub purse: Purse,
+    /// The way of batches into the table.
+    pub gate: Gate,
     /// Whole: a permit for each attempt whose transaction has its writer; batches wait for it.
     pub has_place: Arc<Semaphore>,
     /// Child processes of all imports.

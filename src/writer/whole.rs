@@ -2,8 +2,8 @@
 //!
 //! In: batches in source order, then how it ends. Out: a [`Receipt`] for each batch as soon as it
 //! is written, undecided as it is, and in the end a [`WholeReceipt`]. Bounded by the channel, by
-//! one place among the writers for as long as the transaction is open, and by
-//! [`WriterPool::WHOLE_SHARE`]: such imports leave places to the others. A dropped future, or
+//! one place among the writers for as long as the transaction is open, by what the table bears
+//! ([`tables`](super::tables)), and by [`WriterPool::WHOLE_SHARE`]: such imports leave places to the others. A dropped future, or
 //! inputs that end without [`WholeInput::End`], roll everything back.
 //!
 //! Rejected rows are kept aside ([`spill`](super::spill)): where the transaction is rolled back,
@@ -17,6 +17,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tracing::Instrument;
 
+use crate::budget::Taken;
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::RejectedRow;
@@ -186,15 +187,27 @@ async fn committed_after_all(
     }))
 }
 
-/// The right to hold a transaction open, and a writer's place.
+/// The right to hold a transaction open and a writer's place, of the table's and of all.
+struct Places<'a> {
+    _table: [Option<Taken>; 2],
+    _all: [SemaphorePermit<'a>; 2],
+}
+
 async fn places<'a>(
     pool: &'a WriterPool,
     context: &WriteContext,
-) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), StoreError> {
+) -> Result<Places<'a>, StoreError> {
     let acquire = async {
+        // The longest waits first, so that they hold nothing; the table's writers are given back by
+        // batches that wait for none of this but a place.
+        let right = context.gate.enter_whole().await;
         let share = pool.whole.acquire().await;
+        let writer = context.gate.writer().await;
         let place = pool.place().await;
-        (share.expect("the pool is never closed"), place)
+        Places {
+            _table: [right, writer],
+            _all: [share.expect("the pool is never closed"), place],
+        }
     };
     tokio::select! {
         biased;

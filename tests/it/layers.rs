@@ -21,7 +21,8 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Modules that any module may use: they know none of the layers above.
-const EVERYWHERE: [&str; 8] = [
+const EVERYWHERE: [&str; 9] = [
+    "budget",
     "clock",
     "config",
     "metrics",
@@ -44,6 +45,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
         &[
             "admin",
             "app",
+            "budget",
             "cli",
             "client",
             "grpc",

@@ -10,6 +10,7 @@ mod identity;
 mod forgetting;
 mod http2;
 mod import_rows;
+mod limits;
 mod postgres;
 mod rows;
 mod resuming;

@@ -81,14 +81,14 @@ fn watch(
         };
         ready(answer)
     };
-    let places = Arc::new(Semaphore::new(1));
+    let places = Places::new("watches", 1);
     let watch = Watch {
         ask,
         id: "a".to_owned(),
         pace: PACE,
         deadline,
         drained: drained.clone(),
-        _place: places.try_acquire_owned().unwrap(),
+        _place: places.enter(&Caller::anybody()).unwrap(),
     };
     (follow(watch, running(0, 0)), n_questions)
 }

@@ -220,6 +220,7 @@ impl Live {
             stop: self.sessions.drained.clone(),
             retry: self.sessions.config.retry,
             metrics: self.sessions.metrics.clone(),
+            gate: self.sessions.tables.gate(&self.held.table.name),
         }));
         self.start_whole();
         Ok(())

@@ -9,11 +9,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::access::Caller;
 use crate::batch::BatchLimits;
 use crate::batch::decided::DecidedRange;
 use crate::metrics::counted::Counted;
 use crate::model::import::Phase;
 use crate::progress::{Accepted, Outbox};
+use crate::session::memory::Part;
 use crate::session::open::Held;
 use crate::session::pipeline::{DecidedBefore, Pipeline};
 use crate::session::spec::{CommitMode, ImportSpec};
@@ -44,7 +46,14 @@ impl Live {
         let has_place = Arc::new(Semaphore::new(0));
         let whole = is_whole(&held.spec)
             .then(|| WholeWriter::new(Arc::clone(&attempt), Arc::clone(&has_place)));
-        let pipeline = pipeline(&sessions, &held, attempt, has_place, stop.clone());
+        let pipeline = pipeline(
+            &sessions,
+            &call.caller,
+            &held,
+            attempt,
+            has_place,
+            stop.clone(),
+        );
         let span = Span::current();
         let thread = tokio::task::spawn_blocking(move || {
             span.in_scope(|| pipeline.run(input_receiver, output_sender));
@@ -137,6 +146,7 @@ fn is_whole(spec: &ImportSpec) -> bool {
 
 fn pipeline(
     sessions: &Sessions,
+    caller: &Caller,
     held: &Held,
     attempt: Arc<AtomicU64>,
     has_place: Arc<Semaphore>,
@@ -144,6 +154,9 @@ fn pipeline(
 ) -> Pipeline {
     let config = &sessions.config;
     let is_whole = is_whole(&held.spec);
+    let part = if is_whole { Part::Whole } else { Part::Batches };
+    let purse = sessions.memory.purse(caller, part);
+    let bytes_max = purse.batch_bytes_max(config.batches.bytes_max);
     Pipeline {
         spec: Arc::clone(&held.spec),
         table: Arc::clone(&held.table),
@@ -156,13 +169,13 @@ fn pipeline(
         limits: config.limits.clone(),
         batch_limits: match held.spec.commit_mode {
             CommitMode::OneBatch => BatchLimits::NONE,
-            CommitMode::PerBatch | CommitMode::Atomic => config.batches,
+            CommitMode::PerBatch | CommitMode::Atomic => BatchLimits {
+                bytes_max,
+                ..config.batches
+            },
         },
-        memory: if is_whole {
-            sessions.memory.whole.clone()
-        } else {
-            sessions.memory.batches.clone()
-        },
+        purse,
+        gate: sessions.tables.gate(&held.table.name),
         has_place,
         decoders: Arc::clone(&sessions.decoders),
         metrics: sessions.metrics.clone(),

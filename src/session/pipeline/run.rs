@@ -337,7 +337,7 @@ impl Run {
 
     /// Lets a child process decode the spooled workbook.
     fn workbook(&mut self, spooled: std::fs::File, request: &WorkbookRequest) -> Result<(), Stop> {
-        let _place = self.wait_for(Arc::clone(&self.pipeline.decoders), 1)?;
+        let _place = self.wait_for(Arc::clone(&self.pipeline.decoders))?;
         self.decode = Some(DecodeStage::begin());
         let program = &self.pipeline.decoder_program;
         let mut decoder = Sandbox::start(program, spooled, request, &self.pipeline.limits)?;
@@ -491,26 +491,45 @@ impl Run {
         }
         if self.pipeline.whole && !self.has_place {
             // A batch that waits for a writer must not hold memory that a running one needs.
-            self.wait_for(Arc::clone(&self.pipeline.has_place), 1)?
+            self.wait_for(Arc::clone(&self.pipeline.has_place))?
                 .forget();
             self.has_place = true;
         }
-        let memory = &self.pipeline.memory;
-        let units = memory.units(batch.n_bytes());
-        let bytes = self.wait_for(Arc::clone(&memory.permits), units)?;
-        self.send(Output::Batch(Box::new(QueuedBatch { batch, bytes })))
+        let pipeline = &self.pipeline;
+        let n_rows = batch.rows.n_rows();
+        let (table, (own_bytes, bytes)) = self.wait(async {
+            let table = if pipeline.whole {
+                pipeline.gate.owe(n_rows);
+                None
+            } else {
+                pipeline.gate.enter(n_rows).await
+            };
+            (table, pipeline.purse.pay(batch.n_bytes()).await)
+        })?;
+        let queued = QueuedBatch {
+            batch,
+            bytes,
+            own_bytes,
+            table,
+        };
+        self.send(Output::Batch(Box::new(queued)))
     }
 
     fn send(&self, output: Output) -> Result<(), Stop> {
         self.output.blocking_send(output).map_err(|_| Stop::Gone)
     }
 
-    fn wait_for(&self, permits: Arc<Semaphore>, n: u32) -> Result<OwnedSemaphorePermit, Stop> {
+    fn wait_for(&self, permits: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Stop> {
+        self.wait(permits.acquire_owned())?.map_err(|_| Stop::Gone)
+    }
+
+    /// Waits on this thread, until the session stops.
+    fn wait<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stop> {
         let stop = &self.pipeline.stop;
         self.pipeline.runtime.block_on(async {
             tokio::select! {
-                // A dropped wait holds no permit.
-                permit = permits.acquire_many_owned(n) => permit.map_err(|_| Stop::Gone),
+                // A dropped wait holds nothing.
+                done = wait => Ok(done),
                 () = stop.cancelled() => Err(Stop::Gone),
             }
         })

@@ -28,7 +28,7 @@ use crate::service::PEOPLE;
 use crate::support::service::{Service, finish, import_request, request, rows, rows_header};
 use crate::support::waits::eventually;
 
-const SHOP: &str = "shop-token";
+pub(crate) const SHOP: &str = "shop-token";
 const OTHER: &str = "other-token";
 const AUDIT: &str = "audit-token";
 
@@ -77,17 +77,25 @@ fn tokens_file(folder: &Path) -> std::path::PathBuf {
     write(folder, "tokens", &all.map(line).concat())
 }
 
-fn by_token(folder: &Path) -> impl FnOnce(&mut Config) {
+fn by_token(folder: &Path) -> impl FnOnce(&mut Config) + use<> {
+    by_token_with(folder, str::to_owned)
+}
+
+/// The same with another policy.
+pub(crate) fn by_token_with<F>(folder: &Path, policy: F) -> impl FnOnce(&mut Config) + use<F>
+where
+    F: FnOnce(&str) -> String,
+{
     let identity = Identity {
         kind: IdentityKind::Token,
-        policy_file: Some(write(folder, "policy.toml", POLICY)),
+        policy_file: Some(write(folder, "policy.toml", &policy(POLICY))),
         tokens_file: Some(tokens_file(folder)),
         ..Identity::default()
     };
     |config| config.identity = identity
 }
 
-fn with_token<T>(token: &str, message: T) -> Request<T> {
+pub(crate) fn with_token<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);

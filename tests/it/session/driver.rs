@@ -23,6 +23,7 @@ use rowlift::session::memory::Memory as Budget;
 use rowlift::session::registry::Registry;
 use rowlift::session::{self, Call, Message, SessionConfig, Sessions};
 use rowlift::store::Store;
+use rowlift::writer::tables::Tables;
 use rowlift::writer::{RetryPolicy, WriterPool};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -147,6 +148,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
         metrics: Metrics::new(&memory.meters.provider),
         registry: Registry::default(),
         writers: WriterPool::new(4),
+        tables: Tables::default(),
         memory: Budget::new(1 << 20),
         decoders: Arc::new(Semaphore::new(1)),
         draining: CancellationToken::new(),

@@ -1,4 +1,4 @@
-//! How many places each owner has, where its policy bounds them.
+//! How many places each owner has, where something bounds them.
 //!
 //! In: callers that want a place. Out: a [`Share`], given back by dropping it, or OVERLOADED. An
 //! owner without a place takes no memory.
@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::overloaded;
+use super::admission::overloaded;
 use crate::access::Caller;
 use crate::model::import::Failure;
 
@@ -23,17 +23,29 @@ pub(super) struct Share {
     owner: String,
 }
 
+/// How many places an owner has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    /// In the policy.
+    pub(super) key: &'static str,
+    /// So many; `None`: all that there are.
+    pub(super) places: Option<usize>,
+    /// What takes a place.
+    pub(super) what: &'static str,
+}
+
 impl Shares {
     /// A place of the caller's owner.
-    pub(super) fn take(&self, caller: &Caller) -> Result<Share, Failure> {
+    pub(super) fn take(&self, caller: &Caller, bound: Bound) -> Result<Share, Failure> {
         let owner = caller.owner();
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let n_taken = taken.get(owner).copied().unwrap_or_default();
-        if let Some(bound) = caller.imports_max()
-            && n_taken >= bound
+        if let Some(places) = bound.places
+            && n_taken >= places
         {
-            let message = format!("{owner} has {n_taken} imports, as many as its policy allows");
-            return Err(overloaded(&message).with("imports_max", bound));
+            let what = bound.what;
+            let message = format!("{owner} has {n_taken} {what}, as many as its policy allows");
+            return Err(overloaded(&message).with(bound.key, places));
         }
         taken.insert(owner.to_owned(), n_taken + 1);
         Ok(Share {
