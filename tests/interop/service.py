@@ -23,23 +23,27 @@ START_SECONDS_MAX = 60
 class Service:
     """One `rowlift serve`, on a free port unless told, with a channel and a stub.
 
-    Settings are keys of the configuration; they go into the environment.
+    `lines` go into the configuration file; settings are keys of it that go into the environment, as
+    does what `environment` has besides.
     """
 
-    def __init__(self, database_url, tables, listen="127.0.0.1:0", **settings):
+    def __init__(self, database_url, lines, listen="127.0.0.1:0", environment=None, **settings):
         self.folder = tempfile.TemporaryDirectory(prefix="rowlift-interop-")
         config = os.path.join(self.folder.name, "rowlift.toml")
         with open(config, "w", encoding="utf-8") as file:
-            for table in tables:
-                file.write(table + "\n")
+            for line in lines:
+                file.write(line + "\n")
         self.process = subprocess.Popen(
             [os.environ["ROWLIFT_BINARY"], "serve", "--listen", listen,
              "--database-url", database_url, "--config", config],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder.name,
             env={**os.environ, "ROWLIFT_SPOOL_DIR": self.folder.name,
-                 **{f"ROWLIFT_{key.upper()}": str(value) for key, value in settings.items()}},
+                 **{f"ROWLIFT_{key.upper()}": str(value) for key, value in settings.items()},
+                 **(environment or {})},
         )
         self.log = []
+        # Where probes and metrics are, if that is configured: it is logged first.
+        self.admin_address = None
         self.address = self._wait_for_address()
         self.channel = grpc.insecure_channel(self.address)
         self.stub = rpc.ImportServiceStub(self.channel)
@@ -53,6 +57,8 @@ class Service:
                 for line in self.process.stdout:
                     self.log.append(line)
                     match = re.search(r"127\.0\.0\.1:(\d+)", line)
+                    if match and "serving probes" in line:
+                        self.admin_address = match.group(0)
                     if match and "serving gRPC" in line:
                         found.put(match.group(0))
             found.put(None)

@@ -3,13 +3,13 @@
 //! In: one question a store. Out: an [`Engine`], kept for as long as the store.
 
 use sqlx::Row as _;
-use sqlx::postgres::PgPool;
 
 use crate::store::StoreError;
 use crate::store::copying::{CopyFormat, Copying};
 
 use super::connection::Transaction;
 use super::error;
+use super::pool::Pool;
 
 /// A server.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub(super) struct Engine {
 }
 
 /// Asks it.
-pub(super) async fn ask(pool: &PgPool) -> Result<Engine, StoreError> {
+pub(super) async fn ask(pool: &Pool) -> Result<Engine, StoreError> {
     let begun = Transaction::begin(pool, "BEGIN; SELECT pg_catalog.version()").await;
     let (mut transaction, rows) = begun.map_err(error::of_ledger)?;
     let version: String = match rows.first() {
