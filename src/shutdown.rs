@@ -140,17 +140,17 @@ impl Signals {
         let first = self.next().await;
         // Before the log: writing it may fail, and the stop may not depend on it.
         tasks.drain();
-        info!(signal = ?first, "stopping");
+        info!(signal = first.name(), "stopping");
         let second = self.next().await;
         tasks.abort();
-        warn!(signal = ?second, "second signal: ending at once");
+        warn!(signal = second.name(), "second signal: ending at once");
         std::process::exit(second.exit_code());
     }
 
     /// Waits for the first signal only.
     pub async fn first(&mut self) {
         let caught = self.next().await;
-        info!(signal = ?caught, "interrupted");
+        info!(signal = caught.name(), "interrupted");
     }
 
     async fn next(&mut self) -> Caught {
@@ -163,6 +163,13 @@ impl Signals {
 }
 
 impl Caught {
+    fn name(self) -> &'static str {
+        match self {
+            Caught::Terminate => "SIGTERM",
+            Caught::Interrupt => "SIGINT",
+        }
+    }
+
     /// What a shell reports for a process that the signal ended.
     fn exit_code(self) -> i32 {
         match self {

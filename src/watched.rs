@@ -60,6 +60,14 @@ pub trait Look: Send + Sync + fmt::Debug {
     fn look(&self);
 }
 
+impl<T> Watched<T> {
+    /// The paths, for the log.
+    fn shown(&self) -> String {
+        let paths = self.paths.iter().map(|it| it.display().to_string());
+        paths.collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl<T: Send + Sync> Look for Watched<T> {
     fn look(&self) {
         let now = stamp(&self.paths);
@@ -71,10 +79,13 @@ impl<T: Send + Sync> Look for Watched<T> {
         match (self.load)() {
             Ok(value) => {
                 *self.value.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-                info!(paths = ?self.paths, "read again");
+                info!(paths = self.shown(), "read again");
             }
             Err(message) => {
-                warn!(paths = ?self.paths, message, "cannot be used, what was read before holds");
+                warn!(
+                    paths = self.shown(),
+                    message, "cannot be used, what was read before holds"
+                );
             }
         }
     }

@@ -135,7 +135,10 @@ where
                     request.extensions_mut().insert(Arc::new(caller));
                 }
                 Err(failure) => {
-                    debug!(reason = ?failure.reason, method, "refused at the gate");
+                    debug!(
+                        reason = failure.reason.name(),
+                        method, "refused at the gate"
+                    );
                     let refusal = status(&failure).into_http();
                     return Box::pin(async move { Ok(refusal) });
                 }

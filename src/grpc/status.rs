@@ -66,14 +66,6 @@ pub fn from_caller(status: &Status) -> Failure {
     }
 }
 
-/// The reason as the contract spells it.
-pub fn reason_name(reason: Reason) -> String {
-    match serde_json::to_value(reason) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => unreachable!("a reason is written as its name"),
-    }
-}
-
 /// As many of the failure's fields as fit: a status travels in a header, and clients limit those.
 fn details(failure: &Failure) -> ErrorDetails {
     let mut failure = failure.clone();
@@ -98,7 +90,7 @@ fn all_details(failure: &Failure) -> ErrorDetails {
         Reason::HeaderTimeout => Reason::IdleTimeout,
         reason => reason,
     };
-    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
     if !failure.fields.is_empty() {
         let violations = failure
             .fields

@@ -195,6 +195,16 @@ pub enum Reason {
     Internal,
 }
 
+impl Reason {
+    /// As the contract spells it.
+    pub fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            _ => unreachable!("a reason is written as its name"),
+        }
+    }
+}
+
 /// How an import ended, as it is stored and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportOutcome {
@@ -291,6 +301,11 @@ numbered!(Phase: Queued, Receiving, Decoding, Writing, Committing);
 numbered!(FileFormat: Xlsx, Xls, Xlsb, Ods, Csv);
 
 impl ImportState {
+    /// As the contract spells it, without its prefix.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_uppercase()
+    }
+
     /// SUCCEEDED, FAILED or CANCELLED.
     pub fn is_terminal(self) -> bool {
         matches!(

@@ -258,11 +258,12 @@ fn count(live: &Live, outcome: &ImportOutcome) {
 
 fn log(live: &Live, outcome: &ImportOutcome, stored: bool) {
     let rows = outcome.stats.rows;
+    let reason = outcome.failure.as_ref().map(|it| it.reason.name());
     info!(
         import.id = %live.held.spec.import_id,
         table = %live.held.table.name,
-        state = ?outcome.state,
-        reason = ?outcome.failure.as_ref().map(|failure| failure.reason),
+        state = outcome.state.name(),
+        reason = reason.as_deref(),
         received = outcome.stats.received_rows,
         inserted = rows.inserted,
         rejected = rows.rejected,

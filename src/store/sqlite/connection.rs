@@ -232,7 +232,10 @@ impl Connections {
             }
         });
         if closed.await.is_err() {
-            tracing::warn!(?bound, "SQLite connections did not close in time");
+            tracing::warn!(
+                bound_seconds = bound.as_secs(),
+                "SQLite connections did not close in time"
+            );
         }
     }
 
