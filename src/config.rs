@@ -28,11 +28,13 @@ use crate::decode::limits::Limits;
 use crate::store::allow::AllowedTable;
 use crate::store::copying::Copying;
 
+mod cgroup;
 mod check;
 pub mod database_url;
 pub mod error;
 pub mod identity;
 mod keys;
+mod memory;
 pub mod otel;
 pub(crate) mod value;
 
@@ -110,9 +112,16 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Where unnamed temporary files are made. Default: the system's temporary directory.
     pub spool_dir: PathBuf,
+    /// What all temporary files may take together, bytes: workbooks, what waits for the end of an
+    /// ATOMIC import or a dry run, exports as workbooks. At least `limits.workbook_bytes_max`;
+    /// ATOMIC imports of workbooks need twice their size. Default: as much as the disk has.
+    pub spool_bytes_max: Option<u64>,
     /// The program that is started as `PROGRAM decode-worker`. Default: this one.
     pub decoder_program: PathBuf,
-    /// Decoders' child processes that run at once. Default: cores.
+    /// Decoders' child processes that run at once. Default: cores, or fewer where a control group
+    /// bounds the memory: each may take `limits.child_address_space_bytes`, and with
+    /// `bytes_in_flight_max` and 512 MiB for all else they have to fit. Where even one does not,
+    /// the defaults of those two are lower too; values that were set and do not fit are refused.
     pub decoders_max: usize,
     /// How long running imports may go on after SIGTERM.
     pub drain_grace: Duration,
@@ -242,7 +251,8 @@ impl Config {
 
     fn load_settings(flags: &ServeFlags) -> Result<(Config, Settings), ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is its one home")]
-        let (config, set) = Config::resolve(flags, |name| std::env::var_os(name))?;
+        let (mut config, set) = Config::resolve(flags, |name| std::env::var_os(name))?;
+        memory::fit(&mut config, &set, cgroup::memory_limit())?;
         check::paths(&config)?;
         Ok((config, set))
     }
@@ -322,6 +332,7 @@ impl Default for Config {
             id_retention: Duration::from_hours(90 * 24),
             message_bytes_max: 4 << 20,
             spool_dir: std::env::temp_dir(),
+            spool_bytes_max: None,
             decoder_program: std::env::current_exe()
                 .unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
             decoders_max: cores,

@@ -56,6 +56,12 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "bytes_in_flight_max",
         config.bytes_in_flight_max,
     )?;
+    at_most(
+        "limits.workbook_bytes_max",
+        config.limits.workbook_bytes_max,
+        "spool_bytes_max",
+        config.spool_bytes_max.unwrap_or(u64::MAX),
+    )?;
     if !(MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&config.message_bytes_max) {
         return refuse(
             "message_bytes_max",

@@ -127,6 +127,9 @@ const KEYS: &[Key] = &[
     key("spool_dir", |c, v| {
         put(&mut c.spool_dir, text(v).map(PathBuf::from))
     }),
+    key("spool_bytes_max", |c, v| {
+        put(&mut c.spool_bytes_max, bytes(v).map(Some))
+    }),
     key("decoder_program", |c, v| {
         put(&mut c.decoder_program, text(v).map(PathBuf::from))
     }),
