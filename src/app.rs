@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::batch::BatchLimits;
 use crate::config::Config;
 use crate::config::database_url::DatabaseKind;
+use crate::disk::SpoolDir;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::oversized::OversizedLayer;
 use crate::grpc::service::Rowlift;
@@ -387,7 +388,7 @@ fn sessions(config: &Config, store: Arc<dyn Store>, metrics: Metrics, tables: Ta
         },
         limits: config.limits.clone(),
         decoder_program: config.decoder_program.clone(),
-        spool_dir: config.spool_dir.clone(),
+        spool_dir: SpoolDir::new(config.spool_dir.as_path(), config.spool_bytes_max),
         drain_grace: config.drain_grace,
         progress_interval: config.progress_interval,
         max_ack_delay: config.max_ack_delay,

@@ -8,6 +8,7 @@
 //! | header of the source | extra cells, no header | rowlift_row_number | rowlift_errors |
 //! ```
 
+use crate::disk::Full;
 use crate::model::cell::column_letters;
 use crate::model::import::{Failure, FileFormat, Reason};
 use crate::model::layout::{OWN_COLUMNS, SourceLayout};
@@ -58,6 +59,9 @@ pub enum ExportError {
     /// The workbook cannot be written.
     #[error("the workbook cannot be written to the spool directory: {0}")]
     Io(String),
+    /// What all temporary files may take is taken.
+    #[error("{0}")]
+    Full(Full),
     /// The values were not kept for as long.
     #[error("the values of row {row_number} are no longer kept")]
     Expired {
@@ -214,6 +218,12 @@ pub fn file_name(source: &str, import_id: &str, format: FileFormat) -> String {
     format!("{stem}-rejected-rows.{extension}")
 }
 
+impl From<Full> for ExportError {
+    fn from(full: Full) -> ExportError {
+        ExportError::Full(full)
+    }
+}
+
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Failure {
         let message = error.to_string();
@@ -221,6 +231,7 @@ impl From<ExportError> for Failure {
             ExportError::Limit { limit, value, .. } => Failure::new(Reason::LimitExceeded, message)
                 .with("limit", limit)
                 .with("value", value),
+            ExportError::Full(full) => full.into(),
             ExportError::Io(_) => Failure::new(Reason::DiskFull, message),
             ExportError::Expired { .. } => Failure::new(Reason::WrongState, message),
         }

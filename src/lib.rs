@@ -34,6 +34,7 @@ pub mod export;
 pub mod batch;
 pub mod writer;
 pub mod store;
+pub mod disk;
 pub mod model;
 pub mod proto;
 pub mod shutdown;

@@ -22,6 +22,7 @@ use tracing::{Instrument, info_span};
 use crate::access::Caller;
 use crate::batch::BatchLimits;
 use crate::decode::limits::Limits;
+use crate::disk::SpoolDir;
 use crate::metrics::{Metrics, observed};
 use crate::model::import::{Failure, Phase};
 use crate::progress::Outbox;
@@ -83,8 +84,8 @@ pub struct SessionConfig {
     pub limits: Limits,
     /// The program that decodes workbooks.
     pub decoder_program: PathBuf,
-    /// Where workbooks are spooled.
-    pub spool_dir: PathBuf,
+    /// Where temporary files are made, and what they may take together.
+    pub spool_dir: SpoolDir,
     /// What running imports are told when the server stops.
     pub drain_grace: Duration,
     /// Time between two progress events, where the header names none.
@@ -145,6 +146,8 @@ impl Sessions {
             writers_limit: writers.n_writers() as u64,
             memory_used: (memory.batches.used_bytes() + memory.whole.used_bytes()) as u64,
             memory_limit: (memory.batches.limit_bytes() + memory.whole.limit_bytes()) as u64,
+            spool_used: self.config.spool_dir.used_bytes(),
+            spool_limit: self.config.spool_dir.limit_bytes(),
             pools: self.store.pools(),
         }
     }

@@ -11,6 +11,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::disk::Full;
 use crate::model::import::{Failure, Reason};
 
 #[cfg(test)]
@@ -89,6 +90,12 @@ pub enum DecodeError {
         /// What was being done.
         what: String,
     },
+    /// What all temporary files may take is taken.
+    #[error("{full}")]
+    SpoolFull {
+        /// For now, or for good.
+        full: Full,
+    },
     /// Something on our side failed: a file, a pipe, a process that does not start.
     #[error("{what}")]
     Io {
@@ -123,7 +130,7 @@ pub enum DeathCause {
         bytes: u64,
     },
     /// A signal that none of its limits explains.
-    #[error("killed by signal {number}")]
+    #[error("killed by signal {number}{}", killed(*number))]
     Signal {
         /// The signal.
         number: i32,
@@ -175,6 +182,9 @@ impl DecodeError {
 
     /// Our own side's failure while `doing`, such as `write to the spool`.
     pub fn io(doing: &str, error: &io::Error) -> DecodeError {
+        if let Some(full) = Full::of(error) {
+            return DecodeError::SpoolFull { full };
+        }
         let what = format!("{doing}: {error}");
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -182,6 +192,12 @@ impl DecodeError {
             }
             _ => DecodeError::Io { what },
         }
+    }
+}
+
+impl From<Full> for DecodeError {
+    fn from(full: Full) -> DecodeError {
+        DecodeError::SpoolFull { full }
     }
 }
 
@@ -219,6 +235,7 @@ impl From<DecodeError> for Failure {
             DecodeError::DiskFull { .. } => {
                 Failure::new(Reason::DiskFull, "no space is left for the upload")
             }
+            DecodeError::SpoolFull { full } => full.into(),
             DecodeError::Io { .. } => Failure::new(Reason::Internal, message),
             DecodeError::InvalidOption { .. } => Failure::new(Reason::InvalidOption, message),
             DecodeError::Cancelled => Failure::new(Reason::CancelledByCaller, message),
@@ -265,6 +282,14 @@ fn list(names: &[String]) -> String {
         write!(list, "{separator}\"{}\"", shown(name)).expect("a String takes all");
     }
     list
+}
+
+/// What SIGKILL means, which no decoder sends itself.
+fn killed(number: i32) -> &'static str {
+    match number {
+        9 => ", which is no fault of the file: memory may be short, resume later",
+        _ => "",
+    }
 }
 
 fn place(at: Option<&str>) -> String {

@@ -1,14 +1,13 @@
 //! Where a workbook waits until it is complete: an unnamed temporary file.
 //!
 //! In: the workbook's bytes, as they arrive. Out: the file, rewound, for the decoder's child to
-//! have as its standard input. Bounded by the limit on such files. The file has no name: dropping
-//! it, or the end of the process however it comes, frees its space.
+//! have as its standard input. Bounded by the limit on such files, and by the room that they share
+//! ([`disk`](crate::disk)). Dropping it frees its space.
 
-use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
-use std::path::Path;
 
 use crate::decode::error::DecodeError;
+use crate::disk::{SpoolDir, SpoolFile};
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +18,7 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// A workbook on its way to disk. Of no use after an error.
 #[derive(Debug)]
 pub struct Spool {
-    // A permit on a spool budget that imports share belongs here, and goes with the file.
-    writer: BufWriter<File>,
+    writer: BufWriter<SpoolFile>,
     n_bytes: u64,
     /// Name and value of the limit that holds.
     limit: (&'static str, u64),
@@ -29,13 +27,18 @@ pub struct Spool {
 impl Spool {
     /// An empty spool in the directory `dir` for at most `bytes_max` bytes, the value of the
     /// [limit](super::limits::Limits) with the name `limit`.
-    pub fn create(dir: &Path, limit: &'static str, bytes_max: u64) -> Result<Spool, DecodeError> {
-        let file = tempfile::tempfile_in(dir)
+    pub fn create(
+        dir: &SpoolDir,
+        limit: &'static str,
+        bytes_max: u64,
+    ) -> Result<Spool, DecodeError> {
+        let file = dir
+            .file()
             .map_err(|error| DecodeError::io("create the spool file", &error))?;
         Ok(Spool::over(file, (limit, bytes_max)))
     }
 
-    fn over(file: File, limit: (&'static str, u64)) -> Spool {
+    fn over(file: SpoolFile, limit: (&'static str, u64)) -> Spool {
         Spool {
             writer: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
             n_bytes: 0,
@@ -46,6 +49,21 @@ impl Spool {
     /// Another limit holds from now on.
     pub fn set_limit(&mut self, limit: &'static str, bytes_max: u64) {
         self.limit = (limit, bytes_max);
+    }
+
+    /// Holds room for `n_bytes` that are announced, so that a caller is refused before it sends
+    /// them; no more than may come.
+    pub fn reserve(&mut self, n_bytes: u64) -> Result<(), DecodeError> {
+        let (_, bytes_max) = self.limit;
+        let room = n_bytes.min(bytes_max);
+        Ok(self.writer.get_mut().reserve(room)?)
+    }
+
+    /// Holds room for a copy of the file besides, see [`SpoolFile::trim`].
+    pub fn reserve_with_copy(&mut self, n_bytes: u64) -> Result<(), DecodeError> {
+        let (_, bytes_max) = self.limit;
+        let room = n_bytes.min(bytes_max).saturating_mul(2);
+        Ok(self.writer.get_mut().reserve(room)?)
     }
 
     /// Bytes taken so far.
@@ -68,7 +86,7 @@ impl Spool {
     }
 
     /// The complete file, to be read from its beginning.
-    pub fn into_file(self) -> Result<File, DecodeError> {
+    pub fn into_file(self) -> Result<SpoolFile, DecodeError> {
         let mut file = self
             .writer
             .into_inner()

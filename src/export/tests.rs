@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::disk::SpoolDir;
 use crate::model::reject::RowErrorCode;
 
 fn layout(names: &[&str], format: Option<FileFormat>) -> SourceLayout {
@@ -128,4 +129,63 @@ fn the_files_name_is_never_a_path() {
     }
     let long = file_name(&"x".repeat(4096), "id-1", FileFormat::Xlsx);
     assert_eq!(long.len(), 64 + "-rejected-rows.xlsx".len());
+}
+
+fn xlsx_options(room: &SpoolDir) -> xlsx::Options {
+    xlsx::Options {
+        spool_dir: room.clone(),
+        sheet: "Q3".to_owned(),
+        workbook_bytes_max: 1 << 30,
+        inflated_bytes_max: 1 << 30,
+    }
+}
+
+fn writer(room: &SpoolDir, n_rows: usize) -> Result<xlsx::Writer, ExportError> {
+    let columns = Columns::new(&layout(&["A", "B", "C"], Some(FileFormat::Xlsx)), 0);
+    let mut writer = xlsx::Writer::new(columns, xlsx_options(room))?;
+    let values = ["<&>\"'\u{1}\r\n", " = ", "ärger"];
+    let row = row(&values, vec![error("B7", "wrong")]);
+    for _ in 0..n_rows {
+        writer.row(&row)?;
+    }
+    Ok(writer)
+}
+
+#[test]
+fn a_workbook_takes_no_less_room_than_its_files_have_bytes() {
+    let room = SpoolDir::new(tempfile::env::temp_dir(), None);
+    let writer = writer(&room, 2_000).unwrap();
+    let for_rows = room.used_bytes();
+    let file = writer.finish(&|| true).unwrap();
+    let for_file = room.used_bytes();
+    let mut archive = zip::ZipArchive::new(file).unwrap();
+    let sheet = archive.by_name("xl/worksheets/sheet1.xml").unwrap().size();
+    assert!(
+        for_rows >= sheet && for_rows < sheet * 2,
+        "{for_rows} for {sheet}"
+    );
+    let (file, reservation) = archive.into_inner().into_parts();
+    assert_eq!(for_file, file.metadata().unwrap().len());
+    drop(reservation);
+    assert_eq!(room.used_bytes(), 0);
+}
+
+#[test]
+fn a_workbook_without_room_is_refused_and_leaves_none_taken() {
+    const ROOM: u64 = 1 << 20;
+    let room = SpoolDir::new(tempfile::env::temp_dir(), Some(ROOM));
+    let unfinished = writer(&room, 100).unwrap();
+    let for_rows = room.used_bytes();
+    drop(unfinished);
+    let full = ExportError::Full(Full::Now { limit: ROOM });
+    let mut others = room.reservation();
+    others.grow_to(ROOM - for_rows + 1).unwrap();
+    assert_eq!(writer(&room, 100).unwrap_err(), full);
+    // There is room for the rows, and not for the finished file.
+    others.shrink_to(ROOM - for_rows);
+    let complete = writer(&room, 100).unwrap();
+    let error = complete.finish(&|| true).unwrap_err();
+    assert_eq!(error, full);
+    assert_eq!(Failure::from(error).reason, Reason::Overloaded);
+    assert_eq!(room.used_bytes(), ROOM - for_rows);
 }

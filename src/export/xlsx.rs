@@ -3,15 +3,15 @@
 //! In: columns and rows. Out: a complete xlsx file, unnamed, rewound. Every cell is a string, never
 //! a formula, a number or a link, and is formatted as text, so that what a person types stays as it
 //! was typed. Bounded: rows go to an unnamed file as they come, beside it there is the finished
-//! one; both are in the spool directory and gone when they are dropped. For a blocking thread.
+//! one; both are in the spool directory, take room there, and are gone when they are dropped. For
+//! a blocking thread.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
-use std::path::PathBuf;
 
 use rust_xlsxwriter::{Color, Format, Workbook, Worksheet, XlsxError};
 
+use crate::disk::{Full, Reservation, SpoolDir, SpoolFile};
 use crate::export::{Columns, ExportError, place};
 use crate::model::guard::{guarded_string, is_formula};
 use crate::model::reject::RejectedRow;
@@ -22,8 +22,12 @@ pub const ROWS_MAX: u64 = 1_048_575;
 pub const COLUMNS_MAX: usize = 16_384;
 /// UTF-16 units of a cell.
 const CELL_UNITS_MAX: usize = 32_767;
-/// What a cell takes beside its text, bytes.
+/// What a cell takes beside its text, bytes, at most.
 const CELL_BYTES: u64 = 80;
+/// What a row takes beside its cells, bytes, at most.
+const ROW_BYTES: u64 = 64;
+/// What a sheet takes beside its rows, bytes, at most.
+const SHEET_BYTES: u64 = 2048;
 /// The name of the sheet where the source's own cannot be had.
 const SHEET_NAME: &str = "Rejected rows";
 
@@ -31,7 +35,7 @@ const SHEET_NAME: &str = "Rejected rows";
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where unnamed files are made.
-    pub spool_dir: PathBuf,
+    pub spool_dir: SpoolDir,
     /// The sheet's name, if it can be one.
     pub sheet: String,
     /// The workbook, bytes: larger ones could not be imported again.
@@ -48,8 +52,10 @@ pub struct Writer {
     options: Options,
     /// The next row, 0-based.
     row: u32,
-    /// Of the sheet, inflated, at least.
+    /// Of the sheet, inflated, about.
     n_bytes: u64,
+    /// For the rows' file, which the library makes. Dropped after `workbook`, which holds it.
+    room: Reservation,
 }
 
 impl fmt::Debug for Writer {
@@ -84,7 +90,9 @@ impl Writer {
             });
         }
         let mut workbook = Workbook::new();
-        workbook.set_tempdir(&options.spool_dir).map_err(failed)?;
+        workbook
+            .set_tempdir(options.spool_dir.path())
+            .map_err(failed)?;
         let formats = Formats::new();
         let sheet = workbook
             .add_worksheet_with_constant_memory()
@@ -101,12 +109,13 @@ impl Writer {
             .and_then(|sheet| sheet.set_freeze_panes(1, 0))
             .map_err(failed)?;
         let mut writer = Writer {
+            room: options.spool_dir.reservation(),
             workbook,
             columns,
             formats,
             options,
             row: 0,
-            n_bytes: 0,
+            n_bytes: SHEET_BYTES,
         };
         writer.header()?;
         Ok(writer)
@@ -118,7 +127,7 @@ impl Writer {
             self.n_bytes += write(sheet, (0, at), name, &self.formats.header)?;
         }
         self.row = 1;
-        Ok(())
+        Ok(self.room.grow_to(self.n_bytes)?)
     }
 
     /// Takes the next row.
@@ -146,6 +155,7 @@ impl Writer {
             }
         }
         self.row += 1;
+        self.n_bytes += ROW_BYTES;
         let bytes_max = self.options.inflated_bytes_max;
         if self.n_bytes > bytes_max {
             return Err(ExportError::Limit {
@@ -154,15 +164,20 @@ impl Writer {
                 value: self.n_bytes,
             });
         }
-        Ok(())
+        Ok(self.room.grow_to(self.n_bytes)?)
     }
 
     /// The complete file, to be read from its beginning; given up once `is_wanted` says so.
-    pub fn finish(mut self, is_wanted: &(dyn Fn() -> bool + Sync)) -> Result<File, ExportError> {
-        let file = tempfile::tempfile_in(&self.options.spool_dir).map_err(|it| io_failed(&it))?;
+    pub fn finish(
+        mut self,
+        is_wanted: &(dyn Fn() -> bool + Sync),
+    ) -> Result<SpoolFile, ExportError> {
+        let file = self.options.spool_dir.file();
+        let file = file.map_err(|it| io_failed(&it))?;
         let mut output = Bounded {
             file: BufWriter::new(file),
             n_bytes: 0,
+            full: None,
             bytes_max: self.options.workbook_bytes_max,
             is_wanted,
         };
@@ -173,6 +188,9 @@ impl Writer {
                 limit: "workbook_bytes_max",
                 value: output.n_bytes,
             });
+        }
+        if let Some(full) = output.full {
+            return Err(full.into());
         }
         saved.map_err(failed)?;
         let file = output.file.into_inner();
@@ -231,7 +249,19 @@ fn write(
         sheet.write_string_with_format(row, column(at), &*text, format)
     };
     written.map_err(failed)?;
-    Ok(text.len() as u64 + CELL_BYTES)
+    Ok(xml_bytes(&text) + CELL_BYTES)
+}
+
+/// What a text takes in XML, with control characters as `_x0001_`.
+fn xml_bytes(text: &str) -> u64 {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'&' => 5,
+        b'<' | b'>' => 4,
+        b'\t' | b'\n' => 1,
+        0..b' ' => 7,
+        _ => 1,
+    });
+    bytes.sum()
 }
 
 fn column(at: usize) -> u16 {
@@ -243,13 +273,18 @@ fn failed(error: XlsxError) -> ExportError {
 }
 
 fn io_failed(error: &io::Error) -> ExportError {
-    ExportError::Io(error.to_string())
+    match Full::of(error) {
+        Some(full) => full.into(),
+        None => ExportError::Io(error.to_string()),
+    }
 }
 
 /// A file that takes no more than it may.
 struct Bounded<'a> {
-    file: BufWriter<File>,
+    file: BufWriter<SpoolFile>,
     n_bytes: u64,
+    /// There was no room for more.
+    full: Option<Full>,
     bytes_max: u64,
     is_wanted: &'a (dyn Fn() -> bool + Sync),
 }
@@ -260,7 +295,8 @@ impl Write for Bounded<'_> {
         if self.n_bytes > self.bytes_max || !(self.is_wanted)() {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.file.write_all(bytes)?;
+        let written = self.file.write_all(bytes);
+        written.inspect_err(|error| self.full = Full::of(error))?;
         Ok(bytes.len())
     }
 

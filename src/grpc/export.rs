@@ -20,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Caller;
+use crate::disk::SpoolFile;
 use crate::export::{self, Columns, ExportError, csv, xlsx};
 use crate::grpc::header::{number, tenant};
 use crate::grpc::service::imports::{is_of_tenant, named_import, unknown_import};
@@ -98,7 +99,7 @@ pub async fn begin(
     if !record.state.is_terminal() {
         return Err(
             wrong_state("the import has not ended, and more rows may be rejected")
-                .with("state", format!("{:?}", record.state).to_uppercase()),
+                .with("state", record.state.name()),
         );
     }
     let source = store.rejected_source(owner, &id).await;
@@ -281,6 +282,7 @@ impl Export {
 
     async fn workbook(&self, sender: &mpsc::Sender<Part>, columns: Columns) -> Result<(), Failure> {
         let file = beating(sender, self.write_workbook(columns)).await?;
+        let (file, _room) = file.into_parts();
         let mut file = tokio::fs::File::from_std(file);
         loop {
             let mut data = Vec::with_capacity(CHUNK_BYTES);
@@ -295,7 +297,7 @@ impl Export {
     }
 
     /// Writes the workbook on a blocking thread, which ends when this is dropped.
-    async fn write_workbook(&self, columns: Columns) -> Result<std::fs::File, Failure> {
+    async fn write_workbook(&self, columns: Columns) -> Result<SpoolFile, Failure> {
         let (rows_sender, rows_receiver) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let _stopped_when_dropped = stop.clone().drop_guard();
@@ -358,7 +360,7 @@ fn write_rows(
     options: xlsx::Options,
     mut pieces: mpsc::Receiver<Vec<RejectedRow>>,
     stop: &CancellationToken,
-) -> Result<std::fs::File, ExportError> {
+) -> Result<SpoolFile, ExportError> {
     let mut writer = xlsx::Writer::new(columns, options)?;
     while let Some(rows) = pieces.blocking_recv() {
         if rows.is_empty() {

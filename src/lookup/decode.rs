@@ -157,6 +157,8 @@ impl<T> Reading<T> {
             let wait = lookups.sessions.config.queue_wait;
             let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
             let program = &config.decoder_program;
+            // The child has the file until the decoder is dropped, which is before its room is.
+            let (spooled, _room) = spooled.into_parts();
             let mut decoder = Sandbox::start(program, spooled, &request, &config.limits)?;
             self.stop.hold(decoder.killer());
             while let Some(decoded) = decoder.next()? {

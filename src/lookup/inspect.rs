@@ -188,6 +188,8 @@ impl Surveying {
         let wait = lookups.sessions.config.queue_wait;
         let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
         let program = &config.decoder_program;
+        // The child has the file until it is reaped, which is before its room is dropped.
+        let (spooled, _room) = spooled.into_parts();
         let surveyor = Sandbox::survey(program, spooled, &request, &config.limits)?;
         self.stop.hold(surveyor.killer());
         Ok(surveyor.read()?)

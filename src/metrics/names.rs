@@ -39,6 +39,10 @@ pub const WRITERS_LIMIT: &str = "rowlift.writers.limit";
 pub const MEMORY_USED: &str = "rowlift.memory.used";
 /// Their bound.
 pub const MEMORY_LIMIT: &str = "rowlift.memory.limit";
+/// Bytes of temporary files.
+pub const SPOOL_USED: &str = "rowlift.spool.used";
+/// Their bound, if there is one.
+pub const SPOOL_LIMIT: &str = "rowlift.spool.limit";
 /// How long workbooks took to decode, s.
 pub const DECODE_DURATION: &str = "rowlift.decode.duration";
 /// Decoders that ended, by what ended them.

@@ -1,4 +1,4 @@
-//! What is looked at when the metrics are read: places, queues, memory, connections.
+//! What is looked at when the metrics are read: places, queues, memory, disk, connections.
 //!
 //! In: functions that read the state of a service, each at once and without waiting. Out: gauges
 //! of a meter. They hold what they read for as long as the provider lives.
@@ -29,6 +29,10 @@ pub struct State {
     pub memory_used: u64,
     /// Their bound.
     pub memory_limit: u64,
+    /// Bytes of temporary files.
+    pub spool_used: u64,
+    /// Their bound; `None`: the disk.
+    pub spool_limit: Option<u64>,
     /// Connections to the database, by pool.
     pub pools: Vec<PoolState>,
 }
@@ -59,7 +63,7 @@ type Gauge = (
     fn(&State) -> Values,
 );
 
-const GAUGES: [Gauge; 11] = [
+const GAUGES: [Gauge; 13] = [
     (
         names::IMPORTS_ACTIVE,
         "{import}",
@@ -107,6 +111,18 @@ const GAUGES: [Gauge; 11] = [
         "By",
         "Bytes that batches in flight may have",
         |state| one(state.memory_limit),
+    ),
+    (
+        names::SPOOL_USED,
+        "By",
+        "Bytes of temporary files",
+        |state| one(state.spool_used),
+    ),
+    (
+        names::SPOOL_LIMIT,
+        "By",
+        "Bytes that temporary files may have",
+        |state| state.spool_limit.map(one).unwrap_or_default(),
     ),
     (
         names::DB_CONNECTIONS,

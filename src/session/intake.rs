@@ -1,11 +1,11 @@
 //! The bytes of an upload: counted, hashed, unwrapped, and led to the decoder that they need.
 //!
 //! In: chunks in order. Out: a CSV's header and rows as they arrive, or, at the end, the spooled
-//! workbook. Bounded by the file limits, as sent and as unwrapped.
+//! workbook. Bounded by the file limits, as sent and as unwrapped, and for a workbook by the room
+//! that temporary files share: a caller that announces more than is left is refused with its
+//! first bytes.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +17,7 @@ use crate::decode::sniff::{Container, Head, sniff};
 use crate::decode::spool::Spool;
 use crate::decode::unwrap::Unwrapper;
 use crate::decode::{Decoded, FileOptions};
+use crate::disk::{SpoolDir, SpoolFile};
 use crate::session::spec::FileSpec;
 
 /// One upload.
@@ -64,7 +65,9 @@ impl Receiving {
 struct Sorter {
     options: FileOptions,
     limits: Limits,
-    spool_dir: PathBuf,
+    spool_dir: SpoolDir,
+    /// What the caller announced, bytes; 0: nothing.
+    announced_bytes: u64,
     state: State,
 }
 
@@ -78,13 +81,14 @@ enum State {
 
 impl Intake {
     /// An upload of which nothing has arrived.
-    pub fn new(file: &FileSpec, limits: &Limits, spool_dir: &Path) -> Intake {
+    pub fn new(file: &FileSpec, limits: &Limits, spool_dir: &SpoolDir) -> Intake {
         Intake {
             unwrapper: Unwrapper::new(file.options.compression),
             sorter: Sorter {
                 options: file.options.clone(),
                 limits: limits.clone(),
-                spool_dir: spool_dir.to_owned(),
+                spool_dir: spool_dir.clone(),
+                announced_bytes: file.total_bytes.unwrap_or(0),
                 state: State::Undecided(Vec::new()),
             },
             receiving: Receiving::default(),
@@ -140,7 +144,7 @@ impl Intake {
     pub fn finish(
         mut self,
         each: &mut dyn FnMut(Decoded),
-    ) -> Result<Option<(File, WorkbookRequest)>, DecodeError> {
+    ) -> Result<Option<(SpoolFile, WorkbookRequest)>, DecodeError> {
         let sorter = &mut self.sorter;
         self.unwrapper
             .finish(&mut |plain| sorter.feed(plain, each))?;
@@ -206,11 +210,12 @@ impl Sorter {
     ) -> Result<(), DecodeError> {
         self.state = match container {
             Container::Text => State::Csv(Box::new(CsvDecoder::new(&self.options, &self.limits)?)),
-            Container::Zip | Container::Ole2 => State::Workbook(Spool::create(
-                &self.spool_dir,
-                "workbook_bytes_max",
-                self.limits.workbook_bytes_max,
-            )?),
+            Container::Zip | Container::Ole2 => {
+                let bytes_max = self.limits.workbook_bytes_max;
+                let mut spool = Spool::create(&self.spool_dir, "workbook_bytes_max", bytes_max)?;
+                spool.reserve(self.announced_bytes)?;
+                State::Workbook(spool)
+            }
         };
         self.feed(prefix, each)
     }
@@ -218,7 +223,7 @@ impl Sorter {
     fn finish(
         mut self,
         each: &mut dyn FnMut(Decoded),
-    ) -> Result<Option<(File, WorkbookRequest)>, DecodeError> {
+    ) -> Result<Option<(SpoolFile, WorkbookRequest)>, DecodeError> {
         if let State::Undecided(prefix) = &mut self.state {
             let prefix = std::mem::take(prefix);
             let container = sniff(Head::Whole(&prefix), &self.options)?;
@@ -232,7 +237,9 @@ impl Sorter {
                     sheet: self.options.sheet.clone(),
                     header: self.options.header,
                 };
-                Ok(Some((spool.into_file()?, request)))
+                let mut file = spool.into_file()?;
+                file.trim();
+                Ok(Some((file, request)))
             }
             State::Undecided(_) => unreachable!("decided above"),
         }

@@ -27,6 +27,7 @@ use crate::decode::SourceHeader;
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::sandbox::Killer;
+use crate::disk::SpoolDir;
 use crate::mapping::{EffectiveColumn, Mapping};
 use crate::metrics::Metrics;
 use crate::model::import::{Failure, Reason, WriteMethod};
@@ -151,8 +152,8 @@ pub struct Pipeline {
     pub metrics: Metrics,
     /// The program that decodes workbooks.
     pub decoder_program: PathBuf,
-    /// Where workbooks are spooled.
-    pub spool_dir: PathBuf,
+    /// Where input waits that is not decoded as it arrives.
+    pub spool_dir: SpoolDir,
     /// Cancelled when the session stops.
     pub stop: CancellationToken,
     /// The runtime, for waits on semaphores.

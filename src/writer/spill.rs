@@ -1,12 +1,11 @@
 //! Rejected rows of a transaction that has not ended: they outlive it, in an unnamed file.
 //!
 //! In: rejected rows, in order. Out: the same, some at a time. Bounded by the limit on rejected
-//! rows, and by the disk where there is none; the file is made with the first row.
+//! rows, and by the room for temporary files; the file is made with the first row.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
-use std::path::PathBuf;
 
+use crate::disk::{Full, SpoolDir, SpoolFile};
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::RejectedRow;
 use crate::store::StoreError;
@@ -19,19 +18,19 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The rows so far.
 #[derive(Debug)]
 pub(super) struct Spill {
-    dir: PathBuf,
-    writer: Option<BufWriter<File>>,
+    dir: SpoolDir,
+    writer: Option<BufWriter<SpoolFile>>,
     n_rows: u64,
 }
 
 /// The rows, read back.
 #[derive(Debug)]
 pub(super) struct Spilled {
-    reader: Option<BufReader<File>>,
+    reader: Option<BufReader<SpoolFile>>,
 }
 
 impl Spill {
-    pub(super) fn new(dir: PathBuf) -> Spill {
+    pub(super) fn new(dir: SpoolDir) -> Spill {
         Spill {
             dir,
             writer: None,
@@ -50,7 +49,7 @@ impl Spill {
         }
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => BufWriter::new(tempfile::tempfile_in(&self.dir).map_err(disk)?),
+            None => BufWriter::new(self.dir.file().map_err(disk)?),
         };
         for row in rows {
             serde_json::to_writer(&mut writer, row).map_err(|error| disk(error.into()))?;
@@ -98,6 +97,9 @@ impl Spilled {
 }
 
 fn disk(error: std::io::Error) -> StoreError {
+    if let Some(full) = Full::of(&error) {
+        return StoreError::Failed(full.into());
+    }
     let reason = match error.kind() {
         std::io::ErrorKind::StorageFull => Reason::DiskFull,
         _ => Reason::Internal,

@@ -10,7 +10,6 @@
 //! by a dry run or for a limit, they are stored in transactions of their own.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use crate::budget::Taken;
+use crate::disk::SpoolDir;
 use crate::model::batch::Receipt;
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::RejectedRow;
@@ -54,7 +54,7 @@ pub struct WholeOptions {
     /// counts as it would have.
     pub per_batch: bool,
     /// Where rejected rows are kept aside.
-    pub spill_dir: PathBuf,
+    pub spill_dir: SpoolDir,
     /// Gets a permit once the transaction has its writer: batches may come from then on.
     pub has_place: Arc<Semaphore>,
 }

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 11] = [
     &["progress"],
     &["batch", "writer"],
     &["decode", "mapping", "export"],
-    &["store", "access"],
+    &["store", "access", "disk"],
     &["model"],
 ];
 

@@ -13,6 +13,7 @@ mod import_rows;
 mod limits;
 mod postgres;
 mod rows;
+mod spool;
 mod resuming;
 mod stops;
 mod telemetry;

@@ -40,6 +40,7 @@ fn one_of_each() -> Vec<(DecodeError, Reason)> {
             died(DeathCause::MemoryLimit { bytes: 1 << 30 }),
             Reason::LimitExceeded,
         ),
+        (died(DeathCause::Signal { number: 9 }), Reason::Internal),
         (died(DeathCause::Signal { number: 11 }), Reason::CorruptFile),
         (died(DeathCause::Exit { code: 101 }), Reason::CorruptFile),
         (

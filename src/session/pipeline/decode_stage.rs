@@ -69,7 +69,9 @@ fn reason(error: &DecodeError) -> &'static str {
         },
         DecodeError::Cancelled => "cancelled",
         DecodeError::Limit { .. } => "limit",
-        DecodeError::Io { .. } | DecodeError::DiskFull { .. } => "failed",
+        DecodeError::Io { .. } | DecodeError::DiskFull { .. } | DecodeError::SpoolFull { .. } => {
+            "failed"
+        }
         _ => "bad_file",
     }
 }

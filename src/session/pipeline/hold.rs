@@ -3,15 +3,14 @@
 //!
 //! In: chunks of a file or frames of rows, as they arrive. Out: the same, from the beginning, as
 //! often as the transaction has to be tried. An unnamed file, so that nothing is left behind
-//! however the process ends; bounded by the limits on files.
+//! however the process ends; bounded by the limits on files and by the room that they share.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::path::Path;
 
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::spool::Spool;
+use crate::disk::{SpoolDir, SpoolFile};
 use crate::model::frame::Frame;
 
 /// Bytes that are read back at once.
@@ -24,6 +23,8 @@ const WORKBOOK_MAGIC: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 pub(super) struct Hold {
     spool: Spool,
     limits: Limits,
+    /// Bytes that the caller announced; 0: nothing.
+    announced_bytes: u64,
     /// The first bytes, until there are enough to tell a workbook.
     head: Vec<u8>,
 }
@@ -31,15 +32,23 @@ pub(super) struct Hold {
 /// Complete input.
 #[derive(Debug)]
 pub(super) struct Held {
-    file: File,
+    file: SpoolFile,
 }
 
 impl Hold {
-    /// Nothing yet; the file is in `dir`.
-    pub(super) fn create(dir: &Path, limits: &Limits) -> Result<Hold, DecodeError> {
+    /// Nothing yet; the file is in `dir`, which has to have room for as many bytes as are
+    /// announced.
+    pub(super) fn create(
+        dir: &SpoolDir,
+        limits: &Limits,
+        announced_bytes: u64,
+    ) -> Result<Hold, DecodeError> {
+        let mut spool = Spool::create(dir, "csv_bytes_max", limits.csv_bytes_max)?;
+        spool.reserve(announced_bytes)?;
         Ok(Hold {
-            spool: Spool::create(dir, "csv_bytes_max", limits.csv_bytes_max)?,
+            spool,
             limits: limits.clone(),
+            announced_bytes,
             head: Vec::new(),
         })
     }
@@ -53,6 +62,8 @@ impl Hold {
             if WORKBOOK_MAGIC.contains(&self.head.as_slice()) {
                 self.spool
                     .set_limit("workbook_bytes_max", self.limits.workbook_bytes_max);
+                // Its decoder gets a copy.
+                self.spool.reserve_with_copy(self.announced_bytes)?;
             }
         }
         self.spool.write(data)
@@ -74,11 +85,12 @@ impl Hold {
 }
 
 impl Held {
-    /// The bytes, piece by piece from the beginning.
+    /// The bytes, piece by piece from the beginning. The room for a copy is free from here on.
     pub(super) fn pieces<E: From<DecodeError>>(
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.file.trim();
         self.rewind()?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -96,7 +108,7 @@ impl Held {
         mut each: impl FnMut(Frame) -> Result<(), E>,
     ) -> Result<(), E> {
         self.rewind()?;
-        let mut reader = BufReader::with_capacity(PIECE_BYTES, &self.file);
+        let mut reader = BufReader::with_capacity(PIECE_BYTES, &mut self.file);
         let mut length = [0; 8];
         loop {
             match reader.read_exact(&mut length) {

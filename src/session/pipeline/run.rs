@@ -19,6 +19,7 @@ use crate::decode::protocol::WorkbookRequest;
 use crate::decode::returned::Returned;
 use crate::decode::sandbox::Sandbox;
 use crate::decode::{Decoded, SourceHeader};
+use crate::disk::SpoolFile;
 use crate::mapping::Mapping;
 use crate::model::batch::Batch;
 use crate::model::frame::Frame;
@@ -158,7 +159,7 @@ impl Run {
     // Whole.
 
     pub(super) fn whole_rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
-        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
+        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits, 0)?;
         let mut last_position = None;
         let totals = self.receive(&mut input, |run, input| match input {
             Input::Rows(rows) => {
@@ -225,7 +226,8 @@ impl Run {
         file: &FileSpec,
         input: &mut Receiver<Input>,
     ) -> Result<(Held, Totals), Stop> {
-        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits)?;
+        let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
+        let mut hold = Hold::create(dir, limits, file.total_bytes.unwrap_or(0))?;
         let mut receiving = Receiving::default();
         let totals = self.receive(input, |_, input| match input {
             Input::Chunk { data, crc32c } => {
@@ -336,11 +338,13 @@ impl Run {
     }
 
     /// Lets a child process decode the spooled workbook.
-    fn workbook(&mut self, spooled: std::fs::File, request: &WorkbookRequest) -> Result<(), Stop> {
+    fn workbook(&mut self, spooled: SpoolFile, request: &WorkbookRequest) -> Result<(), Stop> {
         let _place = self.wait_for(Arc::clone(&self.pipeline.decoders))?;
         self.decode = Some(DecodeStage::begin());
         let program = &self.pipeline.decoder_program;
-        let mut decoder = Sandbox::start(program, spooled, request, &self.pipeline.limits)?;
+        // The child has the file until the decoder is dropped, which is before its room is.
+        let (file, _room) = spooled.into_parts();
+        let mut decoder = Sandbox::start(program, file, request, &self.pipeline.limits)?;
         self.send(Output::Decoding(decoder.killer()))?;
         loop {
             let next = decoder.next();

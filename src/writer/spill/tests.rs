@@ -1,4 +1,5 @@
 use super::{CHUNK_ROWS, Spill};
+use crate::disk::SpoolDir;
 use crate::model::reject::RejectedRow;
 
 fn row(ordinal: u64, value: &str) -> RejectedRow {
@@ -14,7 +15,7 @@ fn row(ordinal: u64, value: &str) -> RejectedRow {
 #[test]
 fn rows_come_back_in_order_and_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let mut spill = Spill::new(dir.path().to_owned());
+    let mut spill = Spill::new(SpoolDir::new(dir.path(), None));
     let rows: Vec<RejectedRow> = (0..1_700).map(|at| row(at, "line\nbreak\0")).collect();
     for some in rows.chunks(7) {
         spill.push(some).unwrap();
@@ -35,7 +36,7 @@ fn rows_come_back_in_order_and_whole() {
 
 #[test]
 fn no_row_makes_no_file() {
-    let mut spill = Spill::new("/nowhere".into());
+    let mut spill = Spill::new(SpoolDir::new("/nowhere", None));
     spill.push(&[]).unwrap();
     assert!(spill.finish().unwrap().chunk().unwrap().is_empty());
 }

@@ -7,6 +7,7 @@ use rowlift::decode::Decoded;
 use rowlift::decode::error::{DeathCause, DecodeError};
 use rowlift::decode::limits::Limits;
 use rowlift::decode::sandbox::Sandbox;
+use rowlift::model::import::{Failure, Reason};
 
 use super::package::Package;
 use super::{decode, read_all, request, spool, start};
@@ -30,6 +31,19 @@ fn n_children() -> usize {
             rest.split_whitespace().nth(1) == Some(own.as_str())
         })
         .count()
+}
+
+/// The child whose request holds `mark`.
+fn child(mark: &str) -> i32 {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let paths = processes.map(|entry| entry.unwrap().path());
+    let mut found = paths.filter(|path| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(mark)
+    });
+    let path = found.next().expect("the child runs");
+    assert!(found.next().is_none(), "one child has the mark");
+    path.file_name().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 fn alone() -> bool {
@@ -91,6 +105,35 @@ fn a_dropped_decoder_leaves_no_process_behind() {
     }
     // The child is reaped: its id may belong to another process by now.
     killer.kill();
+}
+
+#[test]
+fn the_kernel_takes_a_decoder_first_and_the_file_is_not_blamed() {
+    // Nobody else has this limit; it tells the child from those of other tests.
+    let seconds = 1_000_000 + u64::from(std::process::id());
+    let limits = Limits {
+        child_cpu_seconds_min: seconds,
+        ..Limits::default()
+    };
+    let mut decoder = start(&many_rows(), &request(), &limits);
+    // It has begun to read, and waits for room in the pipe.
+    assert!(matches!(decoder.next(), Ok(Some(Decoded::Header(_)))));
+    let child = child(&format!("\"child_cpu_seconds_min\":{seconds}"));
+    let score = std::fs::read_to_string(format!("/proc/{child}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), "1000");
+    let pid = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let error = loop {
+        match decoder.next() {
+            Ok(Some(_)) => {}
+            other => break other.unwrap_err(),
+        }
+    };
+    let cause = DeathCause::Signal { number: 9 };
+    assert_eq!(error, DecodeError::DecoderDied { cause });
+    let failure = Failure::from(error);
+    assert_eq!(failure.reason, Reason::Internal);
+    assert!(failure.message.contains("no fault of the file"));
 }
 
 #[test]

@@ -29,7 +29,8 @@ fn mapped_header(id: &str) -> proto::ImportHeader {
     }
 }
 
-fn workbook() -> Vec<u8> {
+/// Fifty people.
+pub(super) fn workbook() -> Vec<u8> {
     let mut workbook = rust_xlsxwriter::Workbook::new();
     let sheet = workbook.add_worksheet();
     for (column, name) in ["name", "email", "age"].into_iter().enumerate() {

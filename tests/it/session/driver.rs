@@ -9,6 +9,7 @@ use futures::StreamExt;
 use rowlift::access::Caller;
 use rowlift::batch::BatchLimits;
 use rowlift::decode::limits::Limits;
+use rowlift::disk::SpoolDir;
 use rowlift::grpc::header::import_spec;
 use rowlift::metrics::Metrics;
 use rowlift::metrics::names::ROW_OUTCOMES;
@@ -135,7 +136,7 @@ fn sessions(memory: &Arc<Memory>, batch_rows: usize) -> Arc<Sessions> {
             },
             limits: Limits::default(),
             decoder_program: "none".into(),
-            spool_dir: std::env::temp_dir(),
+            spool_dir: SpoolDir::new(std::env::temp_dir(), None),
             drain_grace: WAIT,
             progress_interval: WAIT,
             max_ack_delay: Duration::from_millis(1),

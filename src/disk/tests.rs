@@ -1,0 +1,91 @@
+use std::io::{Read, Seek, Write};
+use std::thread;
+
+use super::{Full, SpoolDir};
+use crate::model::import::{Failure, Reason};
+
+fn dir(bytes_max: u64) -> SpoolDir {
+    SpoolDir::new(tempfile::env::temp_dir(), Some(bytes_max))
+}
+
+#[test]
+fn files_share_the_room_and_give_it_back() {
+    let dir = dir(100);
+    let mut one = dir.file().unwrap();
+    let mut other = dir.clone().file().unwrap();
+    one.write_all(&[1; 60]).unwrap();
+    other.write_all(&[2; 40]).unwrap();
+    assert_eq!(dir.used_bytes(), 100);
+    let error = other.write_all(&[2]).unwrap_err();
+    assert_eq!(Full::of(&error), Some(Full::Now { limit: 100 }));
+    drop(one);
+    assert_eq!(dir.used_bytes(), 40);
+    other.write_all(&[2; 60]).unwrap();
+    // What was written before and after a refusal is all there.
+    other.rewind().unwrap();
+    let mut read = Vec::new();
+    other.read_to_end(&mut read).unwrap();
+    assert_eq!(read, [2; 100]);
+    let (file, reservation) = other.into_parts();
+    drop(file);
+    assert_eq!(dir.used_bytes(), 100);
+    drop(reservation);
+    assert_eq!(dir.used_bytes(), 0);
+}
+
+#[test]
+fn what_is_reserved_is_not_counted_twice_and_may_be_given_back() {
+    let dir = dir(100);
+    let mut file = dir.file().unwrap();
+    file.reserve(80).unwrap();
+    file.write_all(&[0; 50]).unwrap();
+    assert_eq!(dir.used_bytes(), 80);
+    let mut second = dir.reservation();
+    assert_eq!(second.grow_to(21), Err(Full::Now { limit: 100 }));
+    assert_eq!(dir.used_bytes(), 80);
+    file.trim();
+    assert_eq!(dir.used_bytes(), 50);
+    second.grow_to(50).unwrap();
+    second.grow_to(10).unwrap();
+    assert_eq!(dir.used_bytes(), 100);
+}
+
+#[test]
+fn what_never_fits_is_told_apart_from_what_does_not_fit_now() {
+    let dir = dir(100);
+    let mut file = dir.file().unwrap();
+    let (value, limit) = (101, 100);
+    assert_eq!(file.reserve(value), Err(Full::Ever { value, limit }));
+    assert_eq!(dir.used_bytes(), 0);
+    let reason = |full: Full| Failure::from(full).reason;
+    assert_eq!(reason(Full::Ever { value, limit }), Reason::LimitExceeded);
+    assert_eq!(reason(Full::Now { limit }), Reason::Overloaded);
+}
+
+#[test]
+fn without_a_bound_it_is_counted_all_the_same() {
+    let dir = SpoolDir::new(tempfile::env::temp_dir(), None);
+    let mut file = dir.file().unwrap();
+    file.reserve(1 << 60).unwrap();
+    assert_eq!((dir.used_bytes(), dir.limit_bytes()), (1 << 60, None));
+}
+
+#[test]
+fn threads_never_take_more_than_there_is() {
+    let dir = dir(1000);
+    let n_granted: u64 = thread::scope(|scope| {
+        let takers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut held = dir.reservation();
+                    let n_granted = (1..=1000).take_while(|n| held.grow_to(*n).is_ok()).count();
+                    // Given back, it could be granted again.
+                    std::mem::forget(held);
+                    n_granted as u64
+                })
+            })
+            .collect();
+        takers.into_iter().map(|it| it.join().unwrap()).sum()
+    });
+    assert_eq!((n_granted, dir.used_bytes()), (1000, 1000));
+}
