@@ -9,14 +9,13 @@ use std::path::Path;
 use rowlift::proto::import_response::Event;
 use rowlift::proto::{self, ListRejectedRowsRequest, State};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
-use tonic::Code;
 
 use super::imports::{
     CANCELLED_FILE, FAILED_ATOMIC, N_REJECTED, N_ROWS, RUNNING_FILE, SUCCEEDED_ATOMIC,
-    SUCCEEDED_FILE, SUSPENDED_FILE, SUSPENDED_ROWS, configure, good_emails, header, whole,
+    SUCCEEDED_FILE, SUSPENDED_FILE, SUSPENDED_ROWS, configure, file, good_emails, header, whole,
 };
 use crate::support::postgres::Database;
-use crate::support::service::{Ended, Service, chunks, file_messages};
+use crate::support::service::{Ended, Service, file_messages};
 
 /// Rows of a broken-off import that may be in: what was sent of it.
 const SENT: std::ops::RangeInclusive<i64> = 40..=120;
@@ -115,7 +114,6 @@ fn next_version(prefix: &str, number: &str) -> String {
 async fn all_goes_on(on: &OnLedger) {
     on.service.app.ready().await;
     ended_ones_are_replayed(on).await;
-    other_files_are_refused(on).await;
     for id in [SUSPENDED_FILE, RUNNING_FILE, SUSPENDED_ROWS] {
         let before = on.emails(id).await.len();
         let ended = on.resume(id).await;
@@ -177,24 +175,30 @@ async fn rejected_numbers(on: &OnLedger, id: &str) -> Vec<i64> {
 
 /// A row that was in front moves all others by one.
 async fn other_files_are_refused(on: &OnLedger) {
+    on.service.app.ready().await;
     let before = on.emails(SUSPENDED_FILE).await;
-    let shifted = String::from_utf8(super::imports::file(SUSPENDED_FILE)).unwrap();
+    assert!(!before.is_empty());
+    let shifted = String::from_utf8(file(SUSPENDED_FILE)).unwrap();
     let shifted = shifted.replacen('\n', "\nSomebody,else@suspended-file,1\n", 1);
-    let mut messages = file_messages(
-        proto::ImportHeader {
-            resume: true,
-            ..header(SUSPENDED_FILE)
-        },
-        b"",
-    );
-    let finish = messages.pop().unwrap();
-    messages.extend(chunks(shifted.as_bytes(), 1_000));
-    messages.push(finish);
+    let header = proto::ImportHeader {
+        resume: true,
+        ..header(SUSPENDED_FILE)
+    };
+    let messages = file_messages(header, shifted.as_bytes());
     let refused = on.service.import(messages).await;
-    let (code, reason) = refused.refusal();
-    assert_eq!(reason, "ID_CONFLICT", "{refused:?}");
-    assert_ne!(code, Code::Ok);
+    assert_eq!(refused.refusal().1, "ID_CONFLICT");
     assert_eq!(on.emails(SUSPENDED_FILE).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_is_refused_on_stored_ledgers() {
+    for on in [
+        OnLedger::postgres(&stored("postgres")).await,
+        OnLedger::sqlite(&stored("sqlite")).await,
+    ] {
+        other_files_are_refused(&on).await;
+        on.service.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,6 +245,8 @@ async fn sqlite_of_the_version_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_of_the_version_after() {
     let on = OnLedger::sqlite(&stored("sqlite")).await;
+    // Its statements are prepared by now.
+    on.service.job(SUCCEEDED_FILE).await;
     on.service
         .execute_sqlite(&next_version("rowlift_", "integer"))
         .await;

@@ -46,7 +46,9 @@ pub(in crate::store::sqlite) async fn receipt(
     batch: &Batch,
 ) -> Result<Option<Receipt>, StoreError> {
     // Ranges are disjoint: if any overlaps, the one that begins last does.
-    let sql = "SELECT * FROM rowlift_import_batches WHERE import = ? AND first_ordinal < ? \
+    let sql = "SELECT import, first_ordinal, end_ordinal, batches, inserted, updated, unchanged, skipped, \
+        rejected, blank, rows_hash, position \
+        FROM rowlift_import_batches WHERE import = ? AND first_ordinal < ? \
                ORDER BY first_ordinal DESC LIMIT 1";
     let query = sqlx::query(sql).bind(import).bind(stored(batch.range.end));
     let found = fetch_optional(connection, query).await?;
@@ -166,7 +168,9 @@ pub(super) async fn ranges(
     connection: &mut SqliteConnection,
     import: i64,
 ) -> Result<Vec<StoredRange>, StoreError> {
-    let sql = "SELECT * FROM rowlift_import_batches WHERE import = ? ORDER BY first_ordinal";
+    let sql = "SELECT import, first_ordinal, end_ordinal, batches, inserted, updated, unchanged, skipped, \
+        rejected, blank, rows_hash, position \
+        FROM rowlift_import_batches WHERE import = ? ORDER BY first_ordinal";
     let rows = fetch_all(connection, sqlx::query(sql).bind(import)).await?;
     rows.into_iter().map(stored_range).collect()
 }

@@ -41,8 +41,14 @@ pub(super) struct StoredSession {
     age_ms: u64,
 }
 
+/// Columns by name: a newer program may add some while this one has its statements prepared.
 const SELECT: &str = concat!(
-    "SELECT i.*, s.epoch AS session_epoch, s.cancel_reason, s.received_bytes, s.received_rows, \
+    "SELECT i.id, i.owner, i.import_id, i.tenant, i.target_table, i.fingerprint, i.file_name, \
+     i.labels, i.validate_only, i.write_method, i.epoch, i.state, i.failure, i.outcome, \
+     i.create_time_ms, i.update_time_ms, i.end_time_ms, i.expire_time_ms, \
+     i.rejects_expire_time_ms, i.file_sha256, i.source_layout, i.reject_retention_ms, \
+     i.wiped_below, i.wiped, \
+     s.epoch AS session_epoch, s.cancel_reason, s.received_bytes, s.received_rows, \
      s.phase, s.retries, s.lease_until_ms > now_ms AS is_leased, \
      coalesce(i.reject_retention_ms = 0, 0) \
      OR coalesce(i.rejects_expire_time_ms <= now_ms, 0) AS values_expired, \
