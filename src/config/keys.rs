@@ -12,7 +12,6 @@ use crate::config::value::{
     networks, number, path, put, tables, text,
 };
 use crate::config::{Config, ServeFlags};
-use crate::store::copying::Copying;
 
 /// A key of the file; the variable is `ROWLIFT_` and the name in capitals, `.` as `_`.
 struct Key {
@@ -73,9 +72,7 @@ const KEYS: &[Key] = &[
         put(&mut c.database_pooled, boolean(v))
     }),
     key("database_copy", |c, v| {
-        let format = copy_format(v)?;
-        c.copy_detected = format.is_none();
-        c.copying.format = format.unwrap_or_else(|| Copying::default().format);
+        (c.copying.format, c.copy_detected) = copy_format(v)?;
         Ok(())
     }),
     key("database_copy_savepoints", |c, v| {

@@ -17,7 +17,7 @@ use crate::config::LogFormat;
 use crate::config::database_url::DatabaseUrl;
 use crate::config::identity::IdentityKind;
 use crate::store::allow::AllowedTable;
-use crate::store::copying::CopyFormat;
+use crate::store::copying::{CopyFormat, Copying};
 
 type Parsed<T> = Result<T, String>;
 
@@ -145,13 +145,13 @@ pub(super) fn identity_kind(value: &Value) -> Parsed<IdentityKind> {
     }
 }
 
-/// `auto`, which is `None`, `binary`, `text` or `off`.
-pub(super) fn copy_format(value: &Value) -> Parsed<Option<Option<CopyFormat>>> {
+/// `auto`, `binary`, `text` or `off`: the form, and whether the engine's version may change it.
+pub(super) fn copy_format(value: &Value) -> Parsed<(Option<CopyFormat>, bool)> {
     match text(value)?.as_str() {
-        "auto" => Ok(None),
-        "binary" => Ok(Some(Some(CopyFormat::Binary))),
-        "text" => Ok(Some(Some(CopyFormat::Text))),
-        "off" => Ok(Some(None)),
+        "auto" => Ok((Copying::default().format, true)),
+        "binary" => Ok((Some(CopyFormat::Binary), false)),
+        "text" => Ok((Some(CopyFormat::Text), false)),
+        "off" => Ok((None, false)),
         _ => Err(String::from("auto, binary, text or off is expected")),
     }
 }
