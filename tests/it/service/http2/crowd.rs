@@ -11,6 +11,7 @@ use rowlift::proto::{ImportHeader, ImportRequest, ImportResponse};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Streaming};
 
@@ -115,17 +116,19 @@ fn file_header(id: &str) -> ImportRequest {
     }))
 }
 
-/// A call that has sent these messages and stays open.
+/// A call that has sent these messages and stays open until the guard is dropped: the transport keeps
+/// a call whose upload has not ended, whoever reads it.
 async fn open(
     channel: &Channel,
     messages: Vec<ImportRequest>,
-) -> Result<Streaming<ImportResponse>, tonic::Status> {
+) -> Result<(Streaming<ImportResponse>, DropGuard), tonic::Status> {
     let mut client = ImportServiceClient::new(channel.clone());
+    let cut = CancellationToken::new();
     let messages = stream::iter(messages).chain(stream::pending());
-    client
-        .import(messages)
-        .await
-        .map(tonic::Response::into_inner)
+    let messages = messages.take_until(cut.clone().cancelled_owned());
+    let cut = cut.drop_guard();
+    let response = client.import(messages).await?;
+    Ok((response.into_inner(), cut))
 }
 
 /// Begins an import of some kind, and breaks it off. A refusal for want of a place is as good.
@@ -144,7 +147,7 @@ async fn broken_off(channel: &Channel, number: usize, workbook: &[u8]) {
     if number % 8 == 7 {
         messages.push(request(finish()));
     }
-    let Ok(mut responses) = open(channel, messages).await else {
+    let Ok((mut responses, _cut)) = open(channel, messages).await else {
         return;
     };
     // Half of them are under way.
