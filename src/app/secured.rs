@@ -33,6 +33,9 @@ pub(super) struct Secured {
     pub(super) files: Vec<Arc<dyn Look>>,
 }
 
+/// What single tables bear; `None`: no file says so.
+pub(super) type TableLimitsFile = Option<Arc<Watched<TableLimits>>>;
+
 /// The database's URL in a file: connections follow it.
 #[derive(Debug)]
 struct UrlFile {
@@ -45,7 +48,7 @@ impl Secured {
     pub(super) fn open(
         config: &Config,
         store: &Arc<dyn Store>,
-        table_limits: Option<Arc<Watched<TableLimits>>>,
+        table_limits: TableLimitsFile,
     ) -> Result<Secured, AppError> {
         let identity = &config.identity;
         let mut files: Vec<Arc<dyn Look>> = Vec::new();
@@ -147,9 +150,7 @@ fn source(identity: &Identity, files: &mut Vec<Arc<dyn Look>>) -> Result<Source,
 }
 
 /// What single tables bear, and the file that says so.
-pub(super) fn tables(
-    config: &Config,
-) -> Result<(Tables, Option<Arc<Watched<TableLimits>>>), AppError> {
+pub(super) fn tables(config: &Config) -> Result<(Tables, TableLimitsFile), AppError> {
     let Some(path) = &config.table_limits_file else {
         return Ok((Tables::default(), None));
     };
