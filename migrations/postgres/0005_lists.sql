@@ -1,3 +1,4 @@
--- Lists of an owner's imports, newest first, where other owners have many.
+-- Lists of an owner's imports, newest first, where other owners have many. On a large ledger the
+-- index is made by hand before, without keeping writers out: docs/OPERATIONS.md.
 
-CREATE INDEX imports_owner_idx ON rowlift.imports (owner, id);
+CREATE INDEX IF NOT EXISTS imports_owner_idx ON rowlift.imports (owner, id);
