@@ -1,7 +1,8 @@
 //! Migrations after the first only add, so that the program of the version before runs on.
 //!
-//! What may be in one: a new table; a new column that may be NULL or has a default; an index that
-//! refuses nothing. All else takes two versions, see docs/OPERATIONS.md.
+//! What may be in one: a new table that lets the older program delete what its rows refer to; a new
+//! column that may be NULL or has a default; an index that refuses nothing. All else takes two
+//! versions, see docs/OPERATIONS.md.
 
 use std::path::Path;
 
@@ -23,8 +24,11 @@ fn fault(sql: &str) -> Option<String> {
             let is_fine = if let Some(rest) = statement.strip_prefix("ALTER TABLE ") {
                 let (_, clauses) = rest.split_once(' ').unwrap_or_default();
                 clauses_of(clauses).iter().all(|it| adds_a_column(it))
+            } else if let Some(rest) = statement.strip_prefix("CREATE TABLE ") {
+                let (_, body) = rest.split_once('(').unwrap_or_default();
+                clauses_of(body).iter().all(|it| lets_go(it))
             } else {
-                statement.starts_with("CREATE TABLE ") || statement.starts_with("CREATE INDEX ")
+                statement.starts_with("CREATE INDEX ")
             };
             (!is_fine).then_some(statement)
         })
@@ -55,6 +59,13 @@ fn adds_a_column(clause: &str) -> bool {
     clause.starts_with("ADD COLUMN ")
         && !refuses.iter().any(|it| clause.contains(it))
         && (!clause.contains("NOT NULL") || clause.contains(" DEFAULT "))
+}
+
+/// Whether rows that this column or constraint of a new table refers to may be deleted by a program
+/// that does not know the table.
+fn lets_go(clause: &str) -> bool {
+    let mut references = clause.split("REFERENCES ").skip(1);
+    references.all(|it| it.contains("ON DELETE CASCADE"))
 }
 
 #[test]
@@ -94,6 +105,11 @@ fn what_an_older_program_cannot_bear_is_found() {
         "CREATE UNIQUE INDEX one ON rowlift.imports (import_id);",
         "CREATE TRIGGER t BEFORE INSERT ON rowlift.imports EXECUTE FUNCTION f();",
         "UPDATE rowlift.imports SET tenant = 'x';",
+        "CREATE TABLE rowlift.new (import bigint REFERENCES rowlift.imports);",
+        "CREATE TABLE rowlift.new (import bigint REFERENCES rowlift.imports (id) ON DELETE RESTRICT,
+         other bigint REFERENCES rowlift.imports (id) ON DELETE CASCADE);",
+        "CREATE TABLE rowlift.new (a bigint, b bigint, FOREIGN KEY (a, b) REFERENCES
+         rowlift.import_batches (import, first_ordinal));",
     ] {
         assert!(fault(bad).is_some(), "{bad}");
     }
@@ -101,6 +117,8 @@ fn what_an_older_program_cannot_bear_is_found() {
         "-- DROP nothing;\nALTER TABLE rowlift.imports\n ADD COLUMN a numeric(3, 2), -- a comment
          ADD COLUMN b text NOT NULL DEFAULT '';",
         "CREATE TABLE rowlift.new (a text NOT NULL PRIMARY KEY);",
+        "CREATE TABLE rowlift.new (import bigint NOT NULL
+         REFERENCES rowlift.imports (id) ON DELETE CASCADE, a numeric(3, 2));",
         "CREATE INDEX fast ON rowlift.imports (owner, id);",
     ] {
         assert_eq!(fault(good), None, "{good}");
