@@ -166,6 +166,15 @@ pub struct LiveCounters {
     pub retries: u64,
 }
 
+/// How many transactions write an import's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transactions {
+    /// One for each batch.
+    PerBatch,
+    /// One: ATOMIC, or a dry run.
+    One,
+}
+
 /// Everything that one batch's write needs.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteRequest<'a> {
@@ -302,8 +311,14 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// not on the allow-list.
     async fn table(&self, name: &str) -> Result<Option<Arc<Table>>, StoreError>;
 
-    /// The method that runs where `wanted` is asked for on `table`; `None`: the fastest.
-    fn write_method(&self, wanted: Option<WriteMethod>, table: &Table) -> WriteMethod;
+    /// The method that runs where `wanted` is asked for on `table`; `None`: the fastest. A batch
+    /// that the database refuses is written anew by INSERT.
+    fn write_method(
+        &self,
+        wanted: Option<WriteMethod>,
+        table: &Table,
+        transactions: Transactions,
+    ) -> WriteMethod;
 
     // Ledger.
 
@@ -444,8 +459,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Writers that may run at once, and how many of them one import may use.
     fn writers(&self) -> Writers;
 
-    /// Connections from now on are made with this URL of the same kind of database: a password
-    /// was changed.
+    /// Connections are taken from this URL from now on, of the same kind of database: a password was
+    /// changed, or the server. What runs ends on the connection that it has.
     fn reconnect(&self, url: &str) -> Result<(), StoreError>;
 
     /// Measures from now on; at most once.

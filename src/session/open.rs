@@ -184,7 +184,7 @@ async fn open_import(
     check_retention(&sessions.config, &spec)?;
     // Errors of the header leave no import: the mapping of rows is checked before it is opened.
     rows_mapping(&spec, &table, 0)?;
-    let method = store.write_method(spec.write_method, &table);
+    let method = store.write_method(spec.write_method, &table, spec.transactions());
     let table_name = table.name.to_string();
     let new = NewImport {
         owner: call.caller.owner().to_owned(),

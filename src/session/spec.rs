@@ -16,7 +16,7 @@ use crate::mapping::{
 };
 use crate::model::import::WriteMethod;
 use crate::model::reject::SourceKind;
-use crate::store::OpenMode;
+use crate::store::{OpenMode, Transactions};
 
 /// Everything that a header says.
 #[derive(Debug, Clone)]
@@ -199,6 +199,15 @@ impl ImportSpec {
                 sheet: sheet.to_owned(),
             },
             conflict: self.conflict.clone(),
+        }
+    }
+
+    /// Whether all rows go through one transaction.
+    pub fn transactions(&self) -> Transactions {
+        if self.commit_mode == CommitMode::Atomic || self.validate_only {
+            Transactions::One
+        } else {
+            Transactions::PerBatch
         }
     }
 

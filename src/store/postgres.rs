@@ -31,7 +31,8 @@ use crate::store::copying::Copying;
 use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use crate::store::{
     AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, LiveCounters, OpenMode,
-    Opened, Pulse, Retention, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    Opened, Pulse, Retention, SessionKey, Store, StoreError, Transactions, WholeRange,
+    WriteRequest, Writers,
 };
 
 use connection::Limits;
@@ -53,6 +54,7 @@ mod error;
 mod insert;
 mod isolate;
 mod known;
+mod method;
 mod measure;
 mod ledger;
 mod migrate;
@@ -251,19 +253,18 @@ impl Store for PgStore {
         Ok(table)
     }
 
-    fn write_method(&self, wanted: Option<WriteMethod>, table: &Table) -> WriteMethod {
-        match wanted.unwrap_or(WriteMethod::Copy) {
-            // COPY is refused on tables with row-level security for the role.
-            // A row may refer to one before it, but not to one after it: a statement of many rows
-            // is checked at its end.
-            WriteMethod::Copy | WriteMethod::Batch if table.refers_to_itself() => {
-                WriteMethod::Concurrent
-            }
-            WriteMethod::Copy if table.row_security || self.copying().format.is_none() => {
-                WriteMethod::Batch
-            }
-            method => method,
-        }
+    fn write_method(
+        &self,
+        wanted: Option<WriteMethod>,
+        table: &Table,
+        transactions: Transactions,
+    ) -> WriteMethod {
+        let copying = self.copying();
+        let copies = match transactions {
+            Transactions::PerBatch => copying.format,
+            Transactions::One => copying.anywhere(),
+        };
+        method::method(wanted, table, copies)
     }
 
     async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError> {

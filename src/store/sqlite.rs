@@ -24,7 +24,8 @@ use crate::store::allow::AllowList;
 use crate::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use crate::store::{
     AtomicRequest, AtomicWrite, Committed, FORGOTTEN_ROWS, Forgotten, LiveCounters, OpenMode,
-    Opened, Pulse, Retention, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    Opened, Pulse, Retention, SessionKey, Store, StoreError, Transactions, WholeRange,
+    WriteRequest, Writers,
 };
 
 mod atomic;
@@ -175,7 +176,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn write_method(&self, wanted: Option<WriteMethod>, _table: &Table) -> WriteMethod {
+    fn write_method(
+        &self,
+        wanted: Option<WriteMethod>,
+        _table: &Table,
+        _transactions: Transactions,
+    ) -> WriteMethod {
         match wanted {
             None | Some(WriteMethod::Copy | WriteMethod::Batch) => WriteMethod::Batch,
             Some(WriteMethod::Concurrent | WriteMethod::Sequential) => WriteMethod::Sequential,

@@ -21,7 +21,7 @@ use crate::session::pipeline::{DecidedBefore, Pipeline};
 use crate::session::spec::{CommitMode, ImportSpec};
 use crate::session::tally::Tally;
 use crate::session::{Call, Sessions};
-use crate::store::OpenImport;
+use crate::store::{OpenImport, Transactions};
 use crate::writer::deadline::Deadline;
 
 use super::whole::WholeWriter;
@@ -141,7 +141,7 @@ impl Live {
 
 /// Whether all rows go through one transaction.
 fn is_whole(spec: &ImportSpec) -> bool {
-    spec.commit_mode == CommitMode::Atomic || spec.validate_only
+    spec.transactions() == Transactions::One
 }
 
 fn pipeline(

@@ -10,6 +10,7 @@ use tracing::{Instrument, Span, field, info_span};
 use crate::model::import::WriteMethod;
 use crate::model::plan::{OnConflict, WritePlan};
 use crate::store::StoreError;
+use crate::store::copying::CopyFormat;
 
 use super::PgStore;
 use super::isolate::NotWritten;
@@ -17,13 +18,14 @@ use super::isolate::NotWritten;
 /// `db.system.name`.
 const SYSTEM: &str = "postgresql";
 
-/// Runs the statements that write rows into the plan's table.
+/// Runs the statements that write rows into the plan's table, copied as `copies` says.
 pub(super) async fn rows<T>(
     store: &PgStore,
     plan: &WritePlan,
+    copies: Option<CopyFormat>,
     write: impl Future<Output = Result<T, NotWritten>> + Send,
 ) -> Result<T, NotWritten> {
-    let operation = operation(plan);
+    let operation = operation(plan, copies);
     let span = span(operation, plan);
     let begun = Instant::now();
     let written = write.instrument(span.clone()).await;
@@ -65,10 +67,12 @@ fn span(operation: &str, plan: &WritePlan) -> Span {
     )
 }
 
-fn operation(plan: &WritePlan) -> &'static str {
-    if plan.method == WriteMethod::Copy && matches!(plan.on_conflict, OnConflict::Reject) {
-        "COPY"
-    } else {
-        "INSERT"
+fn operation(plan: &WritePlan, copies: Option<CopyFormat>) -> &'static str {
+    match (plan.method, &plan.on_conflict) {
+        (WriteMethod::Copy, OnConflict::Reject) if copies.is_some() => "COPY",
+        _ => "INSERT",
     }
 }
+
+#[cfg(test)]
+mod tests;

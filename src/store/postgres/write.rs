@@ -140,7 +140,7 @@ async fn attempt(
     let mut failed = None;
     if !request.probe_first {
         let write = writer.write_all(&mut transaction);
-        match measure::rows(store, request.plan, write).await {
+        match measure::rows(store, request.plan, copies, write).await {
             Ok(whole) if whole.rejected.is_empty() && request.batch.rejected.is_empty() => {
                 match commit_clean(&mut transaction, request, whole.counts).await? {
                     CleanEnd::Committed(receipt) => {

@@ -3,7 +3,7 @@
 use rowlift::model::import::WriteMethod;
 use rowlift::model::table::ColumnType;
 use rowlift::model::value::Value;
-use rowlift::store::Store;
+use rowlift::store::{Store, Transactions};
 
 use super::fixture::{Fixture, METHODS, batch};
 
@@ -134,7 +134,8 @@ async fn copy_is_not_chosen_where_row_level_security_applies() {
     // The tests' role is a superuser, for whom it never applies.
     let mut table = (*fixture.store.table("secured").await.unwrap().unwrap()).clone();
     assert!(!table.row_security);
-    let method = |wanted, table: &_| fixture.store.write_method(wanted, table);
+    let per_batch = Transactions::PerBatch;
+    let method = |wanted, table: &_| fixture.store.write_method(wanted, table, per_batch);
     assert_eq!(method(None, &table), WriteMethod::Copy);
     assert_eq!(
         method(Some(WriteMethod::Sequential), &table),

@@ -23,7 +23,8 @@ use rowlift::model::value::Value;
 use rowlift::store::query::{ImportFilter, RejectedPage, RejectedQuery, RejectedSource, SameFile};
 use rowlift::store::{
     AtomicRequest, AtomicWrite, Committed, CommittedRange, Forgotten, LiveCounters, OpenImport,
-    OpenMode, Opened, Pulse, SessionKey, Store, StoreError, WholeRange, WriteRequest, Writers,
+    OpenMode, Opened, Pulse, SessionKey, Store, StoreError, Transactions, WholeRange, WriteRequest,
+    Writers,
 };
 use rowlift::telemetry::meters::Meters;
 use tokio::sync::Notify;
@@ -450,7 +451,12 @@ impl Store for Memory {
         self.call(|_| Ok(Some(table()))).await
     }
 
-    fn write_method(&self, _wanted: Option<WriteMethod>, _table: &Table) -> WriteMethod {
+    fn write_method(
+        &self,
+        _wanted: Option<WriteMethod>,
+        _table: &Table,
+        _transactions: Transactions,
+    ) -> WriteMethod {
         WriteMethod::Copy
     }
 

@@ -15,7 +15,9 @@ use rowlift::model::reject::{CellError, RejectedRow, RowErrorCode, SourceKind};
 use rowlift::model::stats::{ImportStats, RowCounts};
 use rowlift::model::table::{ColumnType, Table};
 use rowlift::model::value::{RowBuffer, Value};
-use rowlift::store::{OpenImport, OpenMode, Opened, SessionKey, Store, StoreError, WriteRequest};
+use rowlift::store::{
+    OpenImport, OpenMode, Opened, SessionKey, Store, StoreError, Transactions, WriteRequest,
+};
 
 /// Which database it is, where DDL or limits differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +144,8 @@ pub(crate) async fn plan_by(
     wanted: Option<WriteMethod>,
 ) -> WritePlan {
     let table = table(backend, name).await;
-    let method = backend.store().write_method(wanted, &table);
+    let store = backend.store();
+    let method = store.write_method(wanted, &table, Transactions::PerBatch);
     let columns = columns
         .iter()
         .enumerate()
