@@ -3,6 +3,7 @@
 mod atomic;
 mod catalog;
 mod conflicts;
+mod engines;
 mod fence;
 mod fixture;
 mod isolation;

@@ -32,36 +32,25 @@ macro_rules! contract_with {
     };
 }
 
-/// What depends on how rows are copied.
+/// What depends on how rows are copied: each way into the table, out of a refusal, and not twice. What
+/// such an engine is sent: `postgres::engines`.
 macro_rules! contract_of_copying {
     ($($name:ident: $copying:ident;)+) => {
         $(
             contract_with! {
                 $name, $copying;
-                batches::rows_arrive_with_every_method,
                 batches::values_come_back_as_they_were_sent,
                 batches::unset_columns_get_their_defaults,
                 batches::large_batches_arrive_whole,
                 rejects::mapping_rejects_are_kept_beside_the_rows,
-                rejects::repeats_of_a_unique_key_are_rejected,
-                rejects::missing_parents_are_rejected,
                 rejects::deferred_foreign_keys_are_attributed_to_rows,
-                rejects::failed_checks_are_rejected,
                 rejects::rows_that_a_trigger_swallows_are_rejected,
-                rejects::errors_of_triggers_reject_their_row,
                 rejects::every_bad_row_of_a_large_batch_is_found,
-                rejects::batch_of_bad_rows_only_commits,
                 once::receipt_is_repeated_without_writing,
                 once::older_session_is_fenced,
-                once::passed_deadline_writes_nothing,
                 once::dropped_write_leaves_nothing,
                 once::reject_limit_is_exact_with_two_writers,
-                meeting::skip_keeps_the_first_of_rows_with_a_key,
                 meeting::update_keeps_the_last_of_rows_with_a_key,
-                meeting::defaults_are_set_in_updated_rows_too,
-                meeting::large_batches_meet_as_small_ones_do,
-                atomic::committed_transaction_is_one_range,
-                atomic::overdrawn_transaction_leaves_nothing,
                 atomic::keys_repeat_across_the_batches_of_a_transaction,
             }
         )+

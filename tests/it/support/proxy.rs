@@ -2,11 +2,12 @@
 //!
 //! In: an upstream address. Out: an address to connect to. Bytes pass unchanged until a cut that
 //! was asked for: before the next COMMIT reaches the server, or after the server has answered
-//! it and before that answer reaches the client. Ends with the value.
+//! it and before that answer reaches the client. One that records keeps all that clients send.
+//! Ends with the value.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rowlift::shutdown::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,20 +27,35 @@ pub(crate) struct Proxy {
     _stop: DropGuard,
 }
 
-/// Cuts that were asked for and made.
+/// Cuts that were asked for and made, and what has passed.
 #[derive(Debug, Default)]
 struct Cuts {
     requests_wanted: AtomicUsize,
     replies_wanted: AtomicUsize,
     made: AtomicUsize,
+    /// What clients have sent, by connection; `None`: it is not kept.
+    sent: Option<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Proxy {
     /// Before this server.
     pub(crate) async fn start(upstream: SocketAddr) -> Proxy {
+        Proxy::start_with(upstream, Cuts::default()).await
+    }
+
+    /// The same, and keeps what clients send.
+    pub(crate) async fn recording(upstream: SocketAddr) -> Proxy {
+        let cuts = Cuts {
+            sent: Some(Mutex::default()),
+            ..Cuts::default()
+        };
+        Proxy::start_with(upstream, cuts).await
+    }
+
+    async fn start_with(upstream: SocketAddr, cuts: Cuts) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let cuts = Arc::new(Cuts::default());
+        let cuts = Arc::new(cuts);
         let stop = CancellationToken::new();
         let tasks = Tasks::new();
         let accept = {
@@ -78,9 +94,44 @@ impl Proxy {
         self.cuts.replies_wanted.store(n, Ordering::SeqCst);
     }
 
+    /// What clients have sent since the last time, as text, by connection. Those that have sent
+    /// nothing are left out.
+    ///
+    /// # Panics
+    /// If it does not record.
+    pub(crate) fn take_sent(&self) -> Vec<String> {
+        let mut sent = self
+            .cuts
+            .sent
+            .as_ref()
+            .expect("a proxy that records")
+            .lock()
+            .unwrap();
+        let texts = sent
+            .iter_mut()
+            .map(|bytes| String::from_utf8_lossy(&std::mem::take(bytes)).into_owned());
+        texts.filter(|text| !text.is_empty()).collect()
+    }
+
     /// Connections that were cut.
     pub(crate) fn n_cut(&self) -> usize {
         self.cuts.made.load(Ordering::SeqCst)
+    }
+}
+
+impl Cuts {
+    /// The number of a new connection.
+    fn connection(&self) -> usize {
+        let Some(sent) = &self.sent else { return 0 };
+        let mut sent = sent.lock().unwrap();
+        sent.push(Vec::new());
+        sent.len() - 1
+    }
+
+    fn record(&self, connection: usize, piece: &[u8]) {
+        if let Some(sent) = &self.sent {
+            sent.lock().unwrap()[connection].extend_from_slice(piece);
+        }
     }
 }
 
@@ -100,11 +151,13 @@ async fn pass(mut client: TcpStream, upstream: SocketAddr, cuts: &Cuts) -> Optio
     let (mut from_client, mut from_server) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     // The end of what the client has sent, in case a COMMIT comes in two pieces.
     let mut sent: Vec<u8> = Vec::new();
+    let connection = cuts.connection();
     loop {
         // A read that is dropped has taken nothing.
         tokio::select! {
             n = client.read(&mut from_client) => {
                 let piece = from_client.get(..n.ok()?).filter(|piece| !piece.is_empty())?;
+                cuts.record(connection, piece);
                 sent.extend_from_slice(piece);
                 let commits = sent.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
                 sent.drain(..sent.len().saturating_sub(COMMIT.len() - 1));
