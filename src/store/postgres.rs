@@ -17,7 +17,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::OnceCell;
 
 use crate::metrics::Metrics;
 use crate::metrics::observed::PoolState;
@@ -36,7 +35,7 @@ use crate::store::{
 };
 
 use connection::Limits;
-use engine::Engine;
+use engine::{Engine, KnownEngine};
 use known::KnownTables;
 use ledger::Ledger;
 use ledger::forget::Deleting;
@@ -54,8 +53,8 @@ mod error;
 mod insert;
 mod isolate;
 mod known;
-mod method;
 mod measure;
+mod method;
 mod ledger;
 mod migrate;
 mod pool;
@@ -108,8 +107,7 @@ pub struct PgStore {
     writers: Pool,
     control: Pool,
     metrics: Arc<OnceLock<Metrics>>,
-    /// What the server can do; asked once.
-    engine: OnceCell<Engine>,
+    engine: KnownEngine,
     known: KnownTables,
 }
 
@@ -140,7 +138,7 @@ impl PgStore {
             writers,
             control,
             metrics,
-            engine: OnceCell::new(),
+            engine: KnownEngine::default(),
             known: KnownTables::default(),
             config,
         })
@@ -148,8 +146,7 @@ impl PgStore {
 
     /// What the server can do.
     async fn engine(&self) -> Result<Engine, StoreError> {
-        let ask = || engine::ask(&self.control);
-        self.engine.get_or_try_init(ask).await.copied()
+        self.engine.ask(&self.control).await
     }
 
     /// Whether the server checks for lost clients while a statement runs.
@@ -160,7 +157,7 @@ impl PgStore {
     /// What the server can do with COPY; as configured as long as it has not been asked.
     fn copying(&self) -> Copying {
         let Copying { format, .. } = self.config.copying;
-        let known = self.engine.get().map(|engine| engine.format);
+        let known = self.engine.known().map(|engine| engine.format);
         Copying {
             format: match known {
                 Some(found) if self.config.copy_detected => found,
@@ -461,8 +458,11 @@ impl Store for PgStore {
             ..self.config.clone()
         };
         let options = connect_options(&config)?;
-        self.writers.set_connect_options(options.clone());
-        self.control.set_connect_options(options);
+        self.writers.renew(options.clone());
+        self.control.renew(options);
+        // Only now: what is asked from here on is asked of the new server.
+        self.engine.forget();
+        self.known.forget();
         Ok(())
     }
 

@@ -1,8 +1,11 @@
 //! What a server can do, as it says of itself.
 //!
-//! In: one question a store. Out: an [`Engine`], kept for as long as the store.
+//! In: one question for each URL of a store. Out: an [`Engine`], kept until the URL is another.
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sqlx::Row as _;
+use tokio::sync::OnceCell;
 
 use crate::store::StoreError;
 use crate::store::copying::{CopyFormat, Copying};
@@ -20,8 +23,36 @@ pub(super) struct Engine {
     pub(super) format: Option<CopyFormat>,
 }
 
-/// Asks it.
-pub(super) async fn ask(pool: &Pool) -> Result<Engine, StoreError> {
+/// What is known of the server that a store has the URL of.
+#[derive(Debug, Default)]
+pub(super) struct KnownEngine {
+    /// Another for each server: an answer that comes late is that of the server it was asked of.
+    asked: Mutex<Arc<OnceCell<Engine>>>,
+}
+
+impl KnownEngine {
+    /// Asks the server, unless it has been asked. `pool` has connections to no other.
+    pub(super) async fn ask(&self, pool: &Pool) -> Result<Engine, StoreError> {
+        let asked = Arc::clone(&self.asked());
+        asked.get_or_try_init(|| ask(pool)).await.copied()
+    }
+
+    /// What it has answered.
+    pub(super) fn known(&self) -> Option<Engine> {
+        self.asked().get().copied()
+    }
+
+    /// It may be another server from now on.
+    pub(super) fn forget(&self) {
+        *self.asked() = Arc::default();
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Arc<OnceCell<Engine>>> {
+        self.asked.lock().expect("no panic while it is locked")
+    }
+}
+
+async fn ask(pool: &Pool) -> Result<Engine, StoreError> {
     let begun = Transaction::begin(pool, "BEGIN; SELECT pg_catalog.version()").await;
     let (mut transaction, rows) = begun.map_err(error::of_ledger)?;
     let version: String = match rows.first() {

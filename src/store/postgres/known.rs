@@ -57,6 +57,12 @@ impl KnownTables {
             recent.insert(name.to_owned(), (Instant::now(), Arc::clone(table)));
         }
     }
+
+    /// Those of another database come now.
+    pub(super) fn forget(&self) {
+        *locked(&self.all) = None;
+        locked(&self.recent).clear();
+    }
 }
 
 fn locked<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,10 +1,11 @@
 //! A pool of connections, and what is measured of the waits for them.
 //!
 //! In: who needs a connection. Out: one, once it is open and free, within the pool's own timeout.
-//! Bounded by the pool's size; a dropped wait leaves the line and is not measured.
+//! Bounded by the pool's size, and after a change of its address by those of the old one that are
+//! in use; a dropped wait leaves the line and is not measured.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use sqlx::Postgres;
@@ -18,7 +19,8 @@ use crate::metrics::observed::PoolState;
 #[derive(Debug)]
 pub(super) struct Pool {
     name: &'static str,
-    connections: PgPool,
+    /// Of one address each; another takes its place.
+    connections: Mutex<PgPool>,
     /// Those who wait for a connection.
     n_pending: AtomicU64,
     metrics: Arc<OnceLock<Metrics>>,
@@ -42,7 +44,7 @@ impl Pool {
             .connect_lazy_with(options);
         Pool {
             name,
-            connections,
+            connections: Mutex::new(connections),
             n_pending: AtomicU64::new(0),
             metrics,
         }
@@ -52,7 +54,7 @@ impl Pool {
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let begun = Instant::now();
         let pending = Pending::among(&self.n_pending);
-        let connection = self.connections.acquire().await?;
+        let connection = self.current().acquire().await?;
         drop(pending);
         if let Some(metrics) = self.metrics.get() {
             metrics.connection_waited(self.name, begun.elapsed());
@@ -60,14 +62,19 @@ impl Pool {
         Ok(connection)
     }
 
-    /// Connections from now on are made with these options.
-    pub(super) fn set_connect_options(&self, options: PgConnectOptions) {
-        self.connections.set_connect_options(options);
+    /// Whoever acquires a connection from now on gets one that was made with these options. Of the
+    /// open ones those in use close once they are given back, the others now. Nothing once the
+    /// pool is closed.
+    pub(super) fn renew(&self, options: PgConnectOptions) {
+        let mut connections = locked(&self.connections);
+        if !connections.is_closed() {
+            *connections = connections.options().clone().connect_lazy_with(options);
+        }
     }
 
     /// What it is at this moment.
     pub(super) fn state(&self) -> PoolState {
-        let pool = &self.connections;
+        let pool = self.current();
         let (open, idle) = (u64::from(pool.size()), pool.num_idle() as u64);
         PoolState {
             name: self.name,
@@ -80,8 +87,16 @@ impl Pool {
 
     /// Closes all connections once they are idle; later waits fail.
     pub(super) async fn close(&self) {
-        self.connections.close().await;
+        self.current().close().await;
     }
+
+    fn current(&self) -> PgPool {
+        locked(&self.connections).clone()
+    }
+}
+
+fn locked(connections: &Mutex<PgPool>) -> MutexGuard<'_, PgPool> {
+    connections.lock().expect("no panic while it is locked")
 }
 
 impl Pending<'_> {

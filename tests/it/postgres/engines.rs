@@ -1,4 +1,6 @@
-//! Engines that can do less with COPY: what they are sent.
+//! Engines that can do less with COPY: what they are sent, and how one takes another's place.
+
+use std::sync::Arc;
 
 use rowlift::model::batch::Receipt;
 use rowlift::model::import::WriteMethod;
@@ -12,6 +14,8 @@ use crate::support::postgres::Database;
 use crate::support::proxy::Proxy;
 
 const TABLE: &str = "CREATE TABLE t (a int PRIMARY KEY CHECK (a <> 13))";
+const AS_YUGABYTE: &str = "CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text \
+    LANGUAGE sql AS $$ SELECT 'PostgreSQL 11.2-YB-2.25.0.0-b0 on x86_64'::text $$";
 
 /// Every transaction that a store on such an engine sends for batches of all kinds.
 async fn sent(copying: Copying) -> Vec<String> {
@@ -162,4 +166,36 @@ async fn method_is_what_the_engine_lets_run() {
         let ran = store.write_method(None, &table, transactions);
         assert_eq!(ran, method, "{copying:?} {transactions:?}");
     }
+}
+
+#[tokio::test]
+async fn another_server_is_asked_what_it_can_do() {
+    let fixture = Fixture::new().await;
+    let other = Fixture::new().await;
+    fixture.database.execute(TABLE).await;
+    other.database.execute(TABLE).await;
+    other.database.execute(AS_YUGABYTE).await;
+    let method = async || {
+        let table = fixture.store.table("t").await.unwrap().unwrap();
+        fixture
+            .store
+            .write_method(None, &table, Transactions::PerBatch)
+    };
+    assert_eq!(method().await, WriteMethod::Copy);
+    let whole = fixture.import("t", &["a"], WriteMethod::Copy).await;
+    let mut atomic = begin(&fixture, &whole).await;
+    let receipt = atomic.write(&integers(0, &[1]), false).await.unwrap();
+    let earlier = Arc::clone(&whole.plan.table);
+
+    let url = other.database.service_url();
+    fixture.store.reconnect(url).unwrap();
+    atomic.commit(&range(&receipt)).await.unwrap();
+    assert_eq!(method().await, WriteMethod::Batch);
+    let table = fixture.store.table("t").await.unwrap().unwrap();
+    assert!(!Arc::ptr_eq(&table, &earlier), "the other database's table");
+    let import = fixture.import("t", &["a"], WriteMethod::Batch).await;
+    write(&fixture, &import, 0, &[2]).await;
+    let rows = "SELECT string_agg(a::text, ' ') FROM t";
+    assert_eq!(fixture.database.value(rows).await, "1");
+    assert_eq!(other.database.value(rows).await, "2");
 }
