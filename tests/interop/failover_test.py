@@ -74,9 +74,9 @@ class FailoverTest(unittest.TestCase):
             "select count(*), count(distinct (import, n)), min(n), max(n) from people"),
             f"{N_IMPORTS * PARTS * PART_ROWS}|{N_IMPORTS * PARTS * PART_ROWS}|0|"
             f"{PARTS * PART_ROWS - 1}")
-        self.assertEqual(self.database.query(
+        eventually("no transaction is left open", lambda: self.database.query(
             "select count(*) from pg_stat_activity where datname = current_database()"
-            " and state like 'idle in transaction%'"), "0")
+            " and state like 'idle in transaction%'") == "0")
 
     def test_a_service_that_is_terminated_hands_its_imports_on(self):
         def go(service, lock):

@@ -1,12 +1,12 @@
 """A running Envoy before one or more services, as a mesh or a gateway would configure it."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 START_SECONDS_MAX = 30
@@ -95,7 +95,7 @@ class Envoy:
             self.admin = self._wait_for("its admin port", lambda: self._read("admin"))
             self._listeners = self._wait_for("its listeners", lambda: self._addresses(listeners))
             self._wait_for("healthy services", lambda: self.n_healthy() == len(addresses))
-        except AssertionError:
+        except BaseException:
             self.stop()
             raise
 
@@ -115,8 +115,13 @@ class Envoy:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(timeout=30)
-        self.folder.cleanup()
+        try:
+            self.process.wait(timeout=30)
+        finally:
+            # Nothing, once it has ended.
+            self.process.kill()
+            self.process.wait()
+            self.folder.cleanup()
 
     def _path(self, name):
         return os.path.join(self.folder.name, name)
@@ -144,7 +149,8 @@ class Envoy:
         while True:
             try:
                 found = look()
-            except urllib.error.URLError:
+            except (OSError, http.client.HTTPException, ValueError):
+                # It is not there yet, or only in part.
                 found = None
             if found:
                 return found

@@ -5,10 +5,13 @@ Run by scripts/replicas; a short form is replicas_test.py.
 """
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import io
+import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -138,15 +141,22 @@ class Replicas:
 
     def __init__(self, database):
         self.database = database
-        self.running = dict.fromkeys(free_addresses(N_REPLICAS))
-        for address in self.running:
-            self.start(address)
-        self.envoy = Envoy(list(self.running), {"ours": listener()})
+        self.running = {}
+        self.envoy = None
+        # Where any of them has run.
+        self.folders = []
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
+            for address in free_addresses(N_REPLICAS):
+                self.start(address)
+            self.envoy = Envoy(list(self.running), {"ours": listener()})
+            undo.pop_all()
 
     def start(self, address):
-        self.running[address] = Service(
+        self.running[address] = service = Service(
             self.database.url, TABLES, listen=address, drain_grace="1s", batch_rows_max=50,
             batch_rows_first=10, writers_max=4, writers_per_import=2, log="warn,rowlift::app=info")
+        self.folders.append(service.folder.name)
 
     def take_down(self, address, how):
         service, self.running[address] = self.running[address], None
@@ -156,19 +166,59 @@ class Replicas:
             service.kill()
 
     def stop(self):
-        self.envoy.stop()
-        for service in self.running.values():
-            if service:
-                service.stop()
+        """Ends all of them, whatever becomes of one; Envoy first."""
+        with contextlib.ExitStack() as stops:
+            for service in self.running.values():
+                if service:
+                    stops.callback(service.stop)
+            if self.envoy:
+                stops.callback(self.envoy.stop)
+
+    def left(self):
+        """What imports have left: spool files, and processes other than the services themselves.
+
+        A process is known by its folder and its open files, which may have no name any more.
+        """
+        services = [it for it in self.running.values() if it]
+        own = {str(it.process.pid): it.folder.name for it in services}
+        found = []
+        for it in services:
+            found += [os.path.join(it.folder.name, name) for name in os.listdir(it.folder.name)
+                      if name != "rowlift.toml"]
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            for link in [f"/proc/{pid}/cwd", *open_files(pid)]:
+                target = target_of(link)
+                if target.startswith(tuple(self.folders)) and own.get(pid) != target:
+                    found.append(f"{link}: {target}")
+        return found
+
+
+def open_files(pid):
+    try:
+        return [f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        # It has ended meanwhile, or is somebody else's.
+        return []
+
+
+def target_of(link):
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def free_addresses(n):
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    addresses = ["127.0.0.1:%d" % it.getsockname()[1] for it in sockets]
-    for it in sockets:
-        it.close()
-    return addresses
+    """Ports that are free now, all different, and that no outgoing connection gets meanwhile."""
+    with contextlib.ExitStack() as sockets:
+        addresses = []
+        for port in random.sample(range(10_000, 20_000), 100):
+            with contextlib.suppress(OSError):
+                sockets.enter_context(socket.create_server(("127.0.0.1", port)))
+                addresses.append(f"127.0.0.1:{port}")
+            if len(addresses) == n:
+                return addresses
+    raise AssertionError(f"no {n} ports are free")
 
 
 def disturb(replicas, imports, n_faults, chance, say):
@@ -188,8 +238,10 @@ def disturb(replicas, imports, n_faults, chance, say):
     return done
 
 
-def check(database, plans, imports, stub):
-    """Every import has succeeded; the table holds what it must, once; the ledger agrees."""
+def check(database, plans, imports, replicas):
+    """Every import has succeeded; the table holds what it must, once; the ledger agrees; nothing of
+    the imports is left."""
+    stub = next(it.stub for it in replicas.running.values() if it)
     wanted = set()
     for plan, it in zip(plans, imports):
         result = it.end()
@@ -221,20 +273,25 @@ def check(database, plans, imports, stub):
     eventually("no transaction is left open", lambda: database.query(
         "select count(*) from pg_stat_activity where datname = current_database()"
         " and state like 'idle in transaction%'") == "0")
+    try:
+        eventually("no spool file and no decoder is left", lambda: not replicas.left(), 10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {replicas.left()}") from None
 
 
 def run(n_imports, n_rows, n_faults, pace, seed, say=print):
     """One whole run; raises AssertionError if anything is lost, doubled or left. Its faults and tries."""
     say(f"seed {seed}")
     chance = random.Random(seed)
-    database = Postgres()
-    replicas = None
-    try:
+    with contextlib.ExitStack() as ends:
+        database = Postgres()
+        ends.callback(database.drop)
         database.query(SCHEMA)
         plans = [Plan(number, n_rows, pace) for number in range(n_imports)]
         database.query(OLD_ROWS.format(ids=", ".join(f"'{plan.id}'" for plan in plans),
                                        n_rows=n_rows, step=OLD_EVERY))
         replicas = Replicas(database)
+        ends.callback(replicas.stop)
         begun = time.monotonic()
         address = replicas.envoy.address("ours")
         imports = [Import(address, plan.header(), plan.payloads, seconds_max=600)
@@ -242,16 +299,11 @@ def run(n_imports, n_rows, n_faults, pace, seed, say=print):
         done = disturb(replicas, imports, n_faults, chance, say)
         for it in imports:
             it.join()
-        stub = next(it.stub for it in replicas.running.values() if it)
-        check(database, plans, imports, stub)
+        check(database, plans, imports, replicas)
         n_tries = sum(len(it.failures) for it in imports)
         say(f"{n_imports} imports of {n_rows} rows, {done} faults, {n_tries} tries broken off,"
             f" {time.monotonic() - begun:.1f} s: every row once")
         return done, n_tries
-    finally:
-        if replicas:
-            replicas.stop()
-        database.drop()
 
 
 def main():
@@ -262,6 +314,8 @@ def main():
     parser.add_argument("--pace", type=float, default=10, help="seconds that an upload takes")
     parser.add_argument("--seed", type=int, default=None)
     args = parser.parse_args()
+    # All that was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seed = random.randrange(2**32) if args.seed is None else args.seed
     done, n_tries = run(args.imports, args.rows, args.faults, args.pace, seed)
     if not (done and n_tries):

@@ -44,7 +44,14 @@ class Service:
         self.log = []
         # Where probes and metrics are, if that is configured: it is logged first.
         self.admin_address = None
-        self.address = self._wait_for_address()
+        try:
+            self.address = self._wait_for_address()
+        except BaseException:
+            # Whoever asked for it has nothing to stop it by.
+            self.process.kill()
+            self.process.wait()
+            self.folder.cleanup()
+            raise
         self.channel = grpc.insecure_channel(self.address)
         self.stub = rpc.ImportServiceStub(self.channel)
 
@@ -64,7 +71,10 @@ class Service:
             found.put(None)
 
         threading.Thread(target=read, daemon=True).start()
-        address = found.get(timeout=START_SECONDS_MAX)
+        try:
+            address = found.get(timeout=START_SECONDS_MAX)
+        except queue.Empty:
+            raise AssertionError("the service does not listen: " + "".join(self.log)) from None
         if address is None:
             raise AssertionError("the service ended: " + "".join(self.log))
         return address
@@ -75,7 +85,11 @@ class Service:
 
     def ends_well(self):
         """It was asked to stop; it does so in time."""
-        code = self.process.wait(timeout=30)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("it does not end after SIGTERM: " + "".join(self.log)) from None
         self._forget()
         assert code == 0, f"exit code {code} after SIGTERM: " + "".join(self.log)
 
@@ -99,8 +113,12 @@ class Postgres:
         self._psql(self.cluster, f"create database {self.name}")
         base, _, query = self.cluster.partition("?")
         self.url = re.sub(r"/[^/]*$", "/" + self.name, base) + ("?" + query if query else "")
-        subprocess.run([os.environ["ROWLIFT_BINARY"], "migrate", "--database-url", self.url],
-                       check=True, capture_output=True)
+        try:
+            subprocess.run([os.environ["ROWLIFT_BINARY"], "migrate", "--database-url", self.url],
+                           check=True, capture_output=True)
+        except BaseException:
+            self.drop()
+            raise
 
     def query(self, sql):
         return self._psql(self.url, sql)

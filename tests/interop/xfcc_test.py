@@ -94,15 +94,18 @@ class XfccTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="rowlift-xfcc-")
+        cls.addClassCleanup(cls.folder.cleanup)
         cls.authority = Authority(cls.folder.name)
         policy = os.path.join(cls.folder.name, "policy.toml")
         with open(policy, "w", encoding="utf-8") as file:
             file.write(POLICY)
         cls.database = Postgres()
+        cls.addClassCleanup(cls.database.drop)
         cls.database.query("create table people (name text); create table secrets (name text)")
         cls.service = Service(
             cls.database.url, ['tables = [{name = "people"}, {name = "secrets"}]'],
             identity="xfcc", trusted_proxies=f"{PROXY}/32", policy_file=policy)
+        cls.addClassCleanup(cls.service.stop)
         wait_until_serving(cls.service)
         # Istio's choice of details, and all that there are.
         details = {"subject": True, "uri": True, "dns": True}
@@ -112,13 +115,7 @@ class XfccTest(unittest.TestCase):
                            set_current_client_cert_details=details)
             for name in ("append_forward", "sanitize_set")}
         cls.envoy = Envoy([cls.service.address], ways, source=PROXY)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.envoy.stop()
-        cls.service.stop()
-        cls.database.drop()
-        cls.folder.cleanup()
+        cls.addClassCleanup(cls.envoy.stop)
 
     def channel(self, way, uri, common_name="caller"):
         """A connection through the proxy with a certificate of this name."""
