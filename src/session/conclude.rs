@@ -1,8 +1,9 @@
 //! How a session ends: stop what runs, take stock in the ledger, tell the caller.
 //!
 //! In: a session that is done, or why it is not. Out: the outcome in the ledger and, as the last
-//! event, to the caller. Bounded by [`LEDGER_BOUND`], and by [`DEADLINE_BOUND`] where the call's
-//! deadline has passed already: the ledger then learns the end from the lease.
+//! event, to the caller. Bounded by [`LEDGER_BOUND`], by [`DEADLINE_BOUND`] where the call's deadline
+//! has passed already, and by [`LEDGER_AFTER_GRACE`] at the end of a stop: the ledger then learns the
+//! end from the lease.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use crate::session::ending::{self, Ending};
 use crate::session::live::{Live, cancelled_by_request};
 use crate::session::pipeline::Output;
 use crate::store::{Committed, StoreError};
+use crate::writer;
 
 /// How long the ledger may take for the end of an import.
 const LEDGER_BOUND: Duration = Duration::from_secs(10);
@@ -26,6 +28,9 @@ const LEDGER_RETRIES_MAX: u32 = 20;
 const LEDGER_PAUSE: Duration = Duration::from_millis(25);
 /// The least that the ledger gets, even once the deadline has passed.
 const DEADLINE_BOUND: Duration = Duration::from_millis(120);
+/// The most that the ledger gets once a stop's grace has ended. With the wait for writes before it
+/// this stays below what the server waits for its sessions, so that the caller is told.
+const LEDGER_AFTER_GRACE: Duration = Duration::from_millis(1500);
 
 /// Ends the session: successfully, or for `failure`.
 pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
@@ -47,13 +52,18 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
     let bound = left.map_or(LEDGER_BOUND, |left| {
         left.clamp(DEADLINE_BOUND, LEDGER_BOUND)
     });
-    let settled = tokio::time::timeout(bound, settle(&live, failure.clone())).await;
-    let stored = settled.is_ok();
-    let outcome = settled.unwrap_or_else(|_| {
-        let late = match live.bound() {
+    let settled = tokio::select! {
+        biased;
+        settled = settle(&live, failure.clone()) => Ok(settled),
+        // What is dropped may have come through: a later session finds out.
+        () = tokio::time::sleep(bound) => Err(match live.bound() {
             Some(_) => ending::deadline().with("phase", "COMMITTING"),
             None => Failure::new(Reason::DatabaseUnavailable, "the ledger did not answer"),
-        };
+        }),
+        () = after_grace(&live) => Err(writer::stopping()),
+    };
+    let stored = settled.is_ok();
+    let outcome = settled.unwrap_or_else(|late| {
         let mut outcome = outcome(&live, live.stats(), Some(failure.unwrap_or(late)));
         outcome.state = ImportState::Suspended;
         outcome
@@ -67,6 +77,12 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
     // Places are free before the caller learns the end: it may call again at once.
     let outbox = live.give_back();
     outbox.finish(result);
+}
+
+/// Ends [`LEDGER_AFTER_GRACE`] after the grace of a stop, or after now if that is over.
+async fn after_grace(live: &Live) {
+    live.sessions.drained.cancelled().await;
+    tokio::time::sleep(LEDGER_AFTER_GRACE).await;
 }
 
 /// Nothing of the session runs afterwards: no child, no thread, no statement. Returns what else

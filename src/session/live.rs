@@ -31,9 +31,9 @@ use crate::session::spec::{Disconnect, SourceSpec};
 use crate::session::tally::Tally;
 use crate::session::{Call, Message, Sessions, conclude, ending, open};
 use crate::store::{Pulse, StoreError};
-use crate::writer::WriteContext;
 use crate::writer::deadline::Deadline;
 use crate::writer::whole::WholeReceipt;
+use crate::writer::{self, WriteContext};
 
 mod file;
 mod handle;
@@ -52,7 +52,7 @@ const OUTPUTS_MAX: usize = 2;
 /// An import that waits this long for its caller gives its slot back.
 const SLOT_IDLE: Duration = Duration::from_secs(1);
 /// Writes that still run so long after the end of a stop's grace are cut, so that their import is
-/// told and suspended before the server lets go of it.
+/// told and suspended before the server lets go of it; the ledger has its time after that.
 const WRITES_AFTER_GRACE: Duration = Duration::from_secs(3);
 /// Progress while an import waits for a slot.
 const QUEUED_PROGRESS: Duration = Duration::from_secs(5);
@@ -326,8 +326,8 @@ impl Live {
     }
 
     /// Waits for the writes in flight, while the caller is there and its deadline has not passed;
-    /// in a stop for [`WRITES_AFTER_GRACE`]. Returns what ended the wait early, unless that was the
-    /// stop. The import has its reason already; what a write says is only counted.
+    /// in a stop for [`WRITES_AFTER_GRACE`]. Returns what ended the wait early: that then ends the
+    /// import, for a failure is told in full or not at all. What a write says is only counted.
     pub(super) async fn finish_writes(&mut self) -> Option<Failure> {
         let drained = self.sessions.drained.clone();
         let given_up = async move {
@@ -352,7 +352,7 @@ impl Live {
                 () = sleep_until(deadline) => {
                     return Some(ending::deadline().with("phase", "COMMITTING"));
                 }
-                () = &mut given_up => return None,
+                () = &mut given_up => return Some(writer::stopping()),
                 _ = progress.tick() => self.report(),
             }
         }

@@ -21,7 +21,9 @@ use super::{
     MESSAGE_ROWS, endless, leaves_nothing, ledger_has, migrated, row_header, rows_beyond, whole,
 };
 use crate::support::businesses;
+use crate::support::postgres::Database;
 use crate::support::process::ServerProcess;
+use crate::support::proxy::Proxy;
 use crate::support::running::{Running, stats};
 use crate::support::waits::eventually;
 
@@ -34,16 +36,20 @@ const N_BUSY: usize = 20;
 const CONNECTIONS: usize = 5;
 const WATCHES: usize = 5;
 
-const GRACE: Duration = Duration::from_secs(1);
+/// The polite ones end within it also where all of this has one slow processor.
+const GRACE: Duration = Duration::from_secs(5);
 const SETTINGS: [(&str, &str); 4] = [
     ("imports_max", "50"),
     ("imports_queue_max", "0"),
     ("batch_rows_max", "500"),
-    ("drain_grace", "1s"),
+    ("drain_grace", "5s"),
 ];
 /// What a stop may take beyond its grace: the ends of streams, of the transport and of the store
 /// have 5 s each.
 const BOUND: Duration = Duration::from_secs(15);
+/// Within what a caller is told in a stop whose grace is next to nothing: its writes have 3 s then,
+/// the ledger 1.5 s; after 10 s connections are cut.
+const TOLD_MAX: Duration = Duration::from_secs(8);
 
 /// The first rows, and the end once somebody says so.
 fn polite(told: CancellationToken) -> impl Stream<Item = ImportRequest> + Send + 'static {
@@ -81,6 +87,16 @@ async fn last_of(mut watch: Streaming<HealthCheckResponse>) -> Option<ServingSta
         last = Some(response.status());
     }
     last
+}
+
+/// Waits until a statement waits for a lock.
+async fn a_statement_waits(database: &Database) {
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database()";
+    eventually("a statement waits for a lock", async || {
+        database.value(waiting).await != "0"
+    })
+    .await;
 }
 
 /// Imports named `{kind}-{number}`, each with a row committed.
@@ -191,14 +207,9 @@ async fn a_write_that_hangs_at_the_end_of_the_grace_is_cut_and_its_caller_told()
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
     holder.execute(sqlx::raw_sql(lock)).await.unwrap();
     let import = Running::messages(server.client().await, row_header("hangs"), whole(1_000));
-    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
-        and datname = current_database()";
-    eventually("a batch waits for the lock", async || {
-        database.value(waiting).await != "0"
-    })
-    .await;
+    a_statement_waits(&database).await;
     server.signal(Signal::TERM);
-    let refusal = tokio::time::timeout(Duration::from_secs(5), import.refusal()).await;
+    let refusal = tokio::time::timeout(TOLD_MAX, import.refusal()).await;
     assert_eq!(refusal.expect("told in time"), "UNAVAILABLE, DRAINING");
     assert_eq!(server.ended().await.code(), Some(0));
     holder.close().await.unwrap();
@@ -209,6 +220,39 @@ async fn a_write_that_hangs_at_the_end_of_the_grace_is_cut_and_its_caller_told()
     stats(&import.end().await.unwrap());
     let table = businesses::tally(&database).await;
     assert_eq!(table, businesses::once(1_000));
+}
+
+/// The session cannot ask the ledger either: its caller is told all the same, and in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_at_the_end_of_the_grace_leaves_no_caller_untold() {
+    let database = migrated().await;
+    let upstream = database.service_addr();
+    let proxy = Proxy::start(upstream).await;
+    let database = database.through_proxy(proxy.addr());
+    let settings = [("drain_grace", "100ms"), ("batch_rows_max", "500")];
+    let mut server = ServerProcess::start(&database, &settings).await;
+    let mut writing = Running::messages(server.client().await, row_header("hangs"), endless());
+    writing.until_committed(1).await;
+    let mut waiting = Running::messages(server.client().await, row_header("waits"), silent());
+    waiting.until_committed(1).await;
+    proxy.silence();
+    server.signal(Signal::TERM);
+    for import in [writing, waiting] {
+        let refusal = tokio::time::timeout(TOLD_MAX, import.refusal()).await;
+        assert_eq!(refusal.expect("told in time"), "UNAVAILABLE, DRAINING");
+    }
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
+    let direct = database.through_proxy(upstream);
+    drop(proxy);
+    leaves_nothing(&direct).await;
+
+    let n_rows = rows_beyond(&direct, "hangs", 1_000).await;
+    let next = ServerProcess::start(&direct, &[]).await;
+    for (id, n_rows) in [("hangs", n_rows), ("waits", MESSAGE_ROWS)] {
+        let import = Running::messages(next.client().await, row_header(id), whole(n_rows));
+        stats(&import.end().await.unwrap());
+        ledger_has(&direct, id, n_rows).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,8 @@
 //! In: an upstream address. Out: an address to connect to. Bytes pass unchanged until a cut that
 //! was asked for: before the next COMMIT reaches the server, or after the server has answered
 //! it and before that answer reaches the client. One that records keeps all that clients send.
-//! Ends with the value.
+//! Silenced, it takes connections and passes nothing, as a database that hangs. Ends with the
+//! value.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ const READY: &[u8] = b"Z\0\0\0\x05I";
 pub(crate) struct Proxy {
     addr: SocketAddr,
     cuts: Arc<Cuts>,
+    silenced: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -57,15 +59,18 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         let cuts = Arc::new(cuts);
         let stop = CancellationToken::new();
+        let silenced = CancellationToken::new();
         let tasks = Tasks::new();
         let accept = {
             let (tasks, stop, cuts) = (tasks.clone(), stop.clone(), Arc::clone(&cuts));
+            let silenced = silenced.clone();
             async move {
                 while let Ok((client, _)) = listener.accept().await {
                     let (stop, cuts) = (stop.clone(), Arc::clone(&cuts));
+                    let silenced = silenced.clone();
                     tasks.spawn(async move {
-                        stop.run_until_cancelled(pass(client, upstream, &cuts))
-                            .await;
+                        let pass = pass(client, upstream, &cuts, &silenced);
+                        stop.run_until_cancelled(pass).await;
                     });
                 }
             }
@@ -75,6 +80,7 @@ impl Proxy {
         Proxy {
             addr,
             cuts,
+            silenced,
             _stop: stop.drop_guard(),
         }
     }
@@ -113,6 +119,11 @@ impl Proxy {
         texts.filter(|text| !text.is_empty()).collect()
     }
 
+    /// Passes nothing any more, and closes nothing.
+    pub(crate) fn silence(&self) {
+        self.silenced.cancel();
+    }
+
     /// Connections that were cut.
     pub(crate) fn n_cut(&self) -> usize {
         self.cuts.made.load(Ordering::SeqCst)
@@ -144,7 +155,12 @@ fn take(wanted: &AtomicUsize) -> bool {
 }
 
 /// Passes bytes until a side closes or a cut is made; dropping both sockets closes them.
-async fn pass(mut client: TcpStream, upstream: SocketAddr, cuts: &Cuts) -> Option<()> {
+async fn pass(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    cuts: &Cuts,
+    silenced: &CancellationToken,
+) -> Option<()> {
     let mut server = TcpStream::connect(upstream).await.ok()?;
     client.set_nodelay(true).ok()?;
     server.set_nodelay(true).ok()?;
@@ -155,6 +171,7 @@ async fn pass(mut client: TcpStream, upstream: SocketAddr, cuts: &Cuts) -> Optio
     loop {
         // A read that is dropped has taken nothing.
         tokio::select! {
+            () = silenced.cancelled() => return std::future::pending().await,
             n = client.read(&mut from_client) => {
                 let piece = from_client.get(..n.ok()?).filter(|piece| !piece.is_empty())?;
                 cuts.record(connection, piece);
