@@ -18,13 +18,12 @@ use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 
-use calamine::{Sheet, SheetVisible};
-
 pub(in crate::decode) use cells::is_error_text;
 
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::WorkbookRequest;
+use crate::decode::sheet::choice::SheetMeta;
 use crate::decode::sheet::container::Container;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::rows::{Outcome, Rows, SheetInfo, Sink};
@@ -33,11 +32,11 @@ use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::frame::Frame;
 use crate::model::import::FileFormat;
 
-mod cells;
-mod choice;
+pub(in crate::decode) mod cells;
+pub(in crate::decode) mod choice;
 mod container;
-mod file;
-mod formats;
+pub(in crate::decode) mod file;
+pub(in crate::decode) mod formats;
 mod ole;
 mod package;
 mod range;
@@ -59,13 +58,23 @@ pub(crate) fn decode(
             why: "rows are counted from 1".to_owned(),
         });
     }
+    with_job(request, limits, sink, |job| read(file, request.format, job))
+}
+
+/// What every format needs to decode one sheet into `sink`.
+pub(in crate::decode) fn with_job<T>(
+    request: &WorkbookRequest,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+    read: impl FnOnce(&mut Job<'_>) -> T,
+) -> T {
     let mut job = Job {
         aim: Aim::Decode(request),
         limits,
         sink,
         is_hidden: false,
     };
-    read(file, request.format, &mut job)
+    read(&mut job)
 }
 
 /// Hands the first rows of the workbook's sheets to `sink`, each sheet after its rows.
@@ -75,6 +84,16 @@ pub(crate) fn survey(
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<(), DecodeError> {
+    with_survey(request, limits, sink, |job| read(file, request.format, job))
+}
+
+/// What every format needs to look into sheets.
+pub(in crate::decode) fn with_survey<T>(
+    request: &SurveyRequest,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+    read: impl FnOnce(&mut Job<'_>) -> T,
+) -> T {
     let n_bytes = Cell::new(0);
     let mut sink = SurveySink {
         inner: sink,
@@ -86,7 +105,7 @@ pub(crate) fn survey(
         sink: &mut sink,
         is_hidden: false,
     };
-    read(file, request.format, &mut job)
+    read(&mut job)
 }
 
 fn read(file: File, declared: Option<FileFormat>, job: &mut Job<'_>) -> Result<(), DecodeError> {
@@ -135,7 +154,12 @@ struct SurveySink<'s> {
 // === impl Job ===
 
 impl Job<'_> {
-    fn rows(&mut self, format: FileFormat, name: &str, n_rows_hint: Option<u64>) -> Rows<'_> {
+    pub(in crate::decode) fn rows(
+        &mut self,
+        format: FileFormat,
+        name: &str,
+        n_rows_hint: Option<u64>,
+    ) -> Rows<'_> {
         let sheet = SheetInfo {
             format,
             name: name.to_owned(),
@@ -149,10 +173,10 @@ impl Job<'_> {
     }
 
     /// Reads those of `sheets` that are wanted, by their indexes.
-    fn read_sheets(
+    pub(in crate::decode) fn read_sheets(
         &mut self,
         format: FileFormat,
-        sheets: &[Sheet],
+        sheets: &[SheetMeta],
         mut read: impl FnMut(&mut Job<'_>, usize) -> Result<Outcome, DecodeError>,
     ) -> Result<(), DecodeError> {
         let (request, n_bytes) = match self.aim {
@@ -160,7 +184,7 @@ impl Job<'_> {
             Aim::Decode(request) => {
                 let mut last = "";
                 for index in choice::candidates(sheets, &request.sheet)? {
-                    self.is_hidden = is_hidden(&sheets[index]);
+                    self.is_hidden = sheets[index].is_hidden;
                     match read(self, index)? {
                         Outcome::Read => return Ok(()),
                         Outcome::NoContent => last = &sheets[index].name,
@@ -188,16 +212,12 @@ impl Job<'_> {
             self.sink.sheet(SheetEntry {
                 format,
                 name: sheet.name.clone(),
-                is_hidden: is_hidden(sheet),
+                is_hidden: sheet.is_hidden,
                 is_read,
             })?;
         }
         Ok(())
     }
-}
-
-fn is_hidden(sheet: &Sheet) -> bool {
-    sheet.visible != SheetVisible::Visible
 }
 
 // === impl SurveySink ===

@@ -7,10 +7,11 @@
 //! that no program has computed looks to calamine like one whose result is the empty text, which
 //! is what it is taken for.
 
-use calamine::{Data, Ods, OdsError, Range, Reader, Sheet, Xls, XlsError, Xlsx, XlsxError};
+use calamine::{Data, Ods, OdsError, Range, Reader, Xls, XlsError, Xlsx, XlsxError};
 
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::{Values, duration_days, error_text, is_error_text};
+use crate::decode::sheet::choice::{SheetMeta, listed};
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
 use crate::decode::sheet::rows::Rows;
@@ -30,7 +31,7 @@ struct Grid {
 pub(crate) fn read_xls(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeError> {
     ole::check_whole(file)?;
     let mut workbook = Xls::new(file.reader()).map_err(|error| xls_error(file, error))?;
-    let sheets = workbook.sheets_metadata().to_vec();
+    let sheets = listed(workbook.sheets_metadata());
     let values = Values::new(job.limits, workbook.has_1904_epoch());
     read_sheets(&sheets, FileFormat::Xls, values, job, |name| {
         Ok(Grid {
@@ -48,7 +49,7 @@ pub(crate) fn read_xls(file: &SharedFile, job: &mut Job<'_>) -> Result<(), Decod
 /// Reads the sheet that `job` wants of an ods file.
 pub(crate) fn read_ods(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeError> {
     let mut workbook: Ods<SharedFile> = Ods::new(file.reader()).map_err(ods_error)?;
-    let sheets = workbook.sheets_metadata().to_vec();
+    let sheets = listed(workbook.sheets_metadata());
     let values = Values::new(job.limits, false);
     read_sheets(&sheets, FileFormat::Ods, values, job, |name| {
         Ok(Grid {
@@ -61,7 +62,7 @@ pub(crate) fn read_ods(file: &SharedFile, job: &mut Job<'_>) -> Result<(), Decod
 }
 
 fn read_sheets(
-    sheets: &[Sheet],
+    sheets: &[SheetMeta],
     format: FileFormat,
     mut values: Values,
     job: &mut Job<'_>,

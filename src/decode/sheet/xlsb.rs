@@ -7,10 +7,9 @@
 
 use std::io::Read;
 
-use calamine::{Sheet, SheetType, SheetVisible};
-
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::Values;
+use crate::decode::sheet::choice::SheetMeta;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
 use crate::decode::sheet::package::{Package, Relationship, target_of};
@@ -38,7 +37,7 @@ const END_CELL_FORMATS: u16 = 0x026a;
 /// What a workbook says about itself.
 struct Workbook {
     is_1904: bool,
-    sheets: Vec<Sheet>,
+    sheets: Vec<SheetMeta>,
     /// The parts of the sheets.
     paths: Vec<String>,
     strings: SharedStrings,
@@ -138,17 +137,16 @@ impl Workbook {
                     self.is_1904 = fields.u32().is_some_and(|flags| flags & 1 != 0);
                 }
                 BUNDLE_SHEET => {
-                    let Some((visible, id, name)) = bundle_sheet(fields) else {
+                    let Some((is_hidden, id, name)) = bundle_sheet(fields) else {
                         return Err(records.corrupt("has a broken list of sheets"));
                     };
                     let target = target_of(relationships, &id)?;
-                    let typ = if target.is_of("/worksheet") {
-                        SheetType::WorkSheet
-                    } else {
-                        SheetType::ChartSheet
-                    };
                     self.paths.push(target.path(folder));
-                    self.sheets.push(Sheet { name, typ, visible });
+                    self.sheets.push(SheetMeta {
+                        name,
+                        is_hidden,
+                        holds_cells: target.is_of("/worksheet"),
+                    });
                 }
                 _ => return Ok(()),
             }
@@ -157,17 +155,16 @@ impl Workbook {
     }
 }
 
-/// Visibility, relationship and name of a sheet.
-fn bundle_sheet(mut fields: Fields<'_>) -> Option<(SheetVisible, String, String)> {
-    let visible = match fields.u32()? {
-        0 => SheetVisible::Visible,
-        1 => SheetVisible::Hidden,
-        2 => SheetVisible::VeryHidden,
+/// Whether a sheet is hidden, its relationship and its name.
+fn bundle_sheet(mut fields: Fields<'_>) -> Option<(bool, String, String)> {
+    let is_hidden = match fields.u32()? {
+        0 => false,
+        1 | 2 => true,
         _ => return None,
     };
     // The sheet's own id.
     fields.u32()?;
-    Some((visible, fields.string()?, fields.string()?))
+    Some((is_hidden, fields.string()?, fields.string()?))
 }
 
 fn number_kinds(mut records: Records<impl Read>) -> Result<Vec<NumberKind>, DecodeError> {

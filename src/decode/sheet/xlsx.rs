@@ -11,6 +11,7 @@ use calamine::{DataRef, Reader, Xlsx, XlsxError};
 
 use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::{Values, error_text};
+use crate::decode::sheet::choice::listed;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::sheet::formats::NumberKind;
 use crate::decode::sheet::package::Package;
@@ -28,7 +29,7 @@ pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeErr
     let paths = package.xlsx_sheet_paths()?;
     // The process ends with the job: freeing millions of strings one by one would delay that.
     let mut workbook = ManuallyDrop::new(Xlsx::new(file.reader()).map_err(error)?);
-    let sheets = workbook.sheets_metadata().to_vec();
+    let sheets = listed(workbook.sheets_metadata());
     if paths.len() != sheets.len() {
         return Err(corrupt("the list of sheets is ambiguous"));
     }
