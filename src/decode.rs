@@ -26,6 +26,11 @@ pub mod spool;
 pub mod survey;
 pub mod unwrap;
 pub mod worker;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "calamine still reads xlsx; tests compare the two")
+)]
+mod xlsx;
 
 /// What files cannot tell, for GetServerInfo.
 pub const LIMITATIONS: &[&str] = &[

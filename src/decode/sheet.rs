@@ -153,7 +153,17 @@ struct SurveySink<'s> {
 
 // === impl Job ===
 
-impl Job<'_> {
+impl<'j> Job<'j> {
+    /// The bounds on what is read.
+    pub(in crate::decode) fn limits(&self) -> &'j Limits {
+        self.limits
+    }
+
+    /// Whether a sheet is read to its end, and not looked into.
+    pub(in crate::decode) fn wants_everything(&self) -> bool {
+        matches!(self.aim, Aim::Decode(_))
+    }
+
     pub(in crate::decode) fn rows(
         &mut self,
         format: FileFormat,

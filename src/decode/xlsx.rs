@@ -1,0 +1,91 @@
+//! xlsx and xlsm: every cell in one pass, by a reader of our own.
+//!
+//! In: the file. Out: cells in the order of the sheet, through the rows of a [`Job`]. Values,
+//! number formats, formulas without a value and errors are read in one pass over the sheet's part;
+//! the shared strings are read by a second thread at the same time. Bounded by
+//! [`Limits`](crate::decode::limits::Limits), all of them counted while reading; a fault names the
+//! part and the place. Cancelled by killing the process, or by an error of the sink.
+//!
+//! ```text
+//! file ─▶ directory ─▶ workbook ─┬─▶ part ─▶ scanner ─▶ sheet ─▶ values ─▶ rows ─▶ Sink
+//!                                │                        ▲
+//!                                └─▶ part ─▶ scanner ─▶ strings (thread)
+//! ```
+
+use std::fmt;
+
+use crate::decode::error::{DecodeError, shown};
+use crate::decode::sheet::Job;
+use crate::decode::sheet::cells::Values;
+use crate::decode::sheet::file::SharedFile;
+use crate::decode::xlsx::sheet::{Context, Sheet};
+use crate::decode::xlsx::strings::StringsBounds;
+use crate::decode::xlsx::workbook::Workbook;
+use crate::model::import::FileFormat;
+
+mod directory;
+mod part;
+mod place;
+mod relations;
+mod rich;
+mod scanner;
+mod sheet;
+mod strings;
+mod styles;
+mod tag;
+mod text;
+mod value;
+mod workbook;
+
+#[cfg(test)]
+mod fixture;
+
+/// Reads the sheets that `job` wants.
+pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeError> {
+    read_bounded(file, job, StringsBounds::new(job.limits()))
+}
+
+fn read_bounded(
+    file: &SharedFile,
+    job: &mut Job<'_>,
+    bounds: StringsBounds,
+) -> Result<(), DecodeError> {
+    let mut workbook = Workbook::open(file, job.limits(), bounds)?;
+    let sheets = workbook.sheets();
+    job.read_sheets(FileFormat::Xlsx, &sheets, |job, index| {
+        let sheet = Sheet::open(workbook.open_sheet(index)?)?;
+        let limits = job.limits();
+        let context = Context {
+            styles: &workbook.styles,
+            strings: &mut workbook.strings,
+            values: Values::new(limits, workbook.is_1904),
+            limits,
+        };
+        let mut rows = job.rows(FileFormat::Xlsx, &sheets[index].name, sheet.n_rows_hint);
+        sheet.read(context, &mut rows)?;
+        rows.finish()
+    })?;
+    if job.wants_everything() {
+        workbook.strings.finish()?;
+    }
+    Ok(())
+}
+
+/// A broken file; texts from the file are [`shown`] by the caller.
+fn corrupt(what: impl Into<String>) -> DecodeError {
+    DecodeError::corrupt(what)
+}
+
+/// A broken part of a file, by the complaint about it.
+fn broken(part: &str, complaint: impl fmt::Display) -> DecodeError {
+    // The complaint may quote the file.
+    let complaint = complaint.to_string().replace('"', "'");
+    corrupt(format!("{}: {}", shown(part), shown(&complaint)))
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
