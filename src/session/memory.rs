@@ -4,7 +4,7 @@
 //! shares: a batch of an import that commits batch by batch may wait for a writer that a whole
 //! import holds, which in turn needs room for its own next batch. An owner whose policy bounds its
 //! bytes has the same two shares of these, and pays from them first: what waits for its own
-//! owner's bytes holds none of those of all. An owner without a batch takes no memory.
+//! owner's bytes holds nothing that others want. An owner without a batch takes no memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -137,15 +137,20 @@ impl Share {
 }
 
 impl Purse {
-    /// Pays for a batch of so many bytes: first out of its owner's, then out of all. Cancel safe.
-    pub async fn pay(&self, n_bytes: usize) -> (Option<Taken>, OwnedSemaphorePermit) {
-        let own = match &self.own {
+    /// Pays for a batch of so many bytes out of its owner's, where the owner has a bound; to be
+    /// done before [`Purse::all`]. Cancel safe.
+    pub async fn own(&self, n_bytes: usize) -> Option<Taken> {
+        match &self.own {
             Some(own) => Some(own.budget.take(n_bytes, || own.limit_bytes).await),
             None => None,
-        };
+        }
+    }
+
+    /// Pays for the same batch out of the bytes of all. Cancel safe.
+    pub async fn all(&self, n_bytes: usize) -> OwnedSemaphorePermit {
         let permits = Arc::clone(&self.all.permits);
         let all = permits.acquire_many_owned(self.all.units(n_bytes)).await;
-        (own, all.expect("the budget is never closed"))
+        all.expect("the budget is never closed")
     }
 
     /// How large a batch may be, of at most `n_bytes`: an owner with few bytes has small ones.

@@ -1,9 +1,10 @@
 //! The synchronous half of a session: from bytes or rows to batches, on a blocking thread.
 //!
 //! In: [`Input`]s through a bounded channel. Out: [`Output`]s through another one; batches carry
-//! the bytes that they pay for, and have waited for the rate and a writer of their table before they
-//! did: what waits for a table holds nothing but the next batch of its own import, and its input. Ends when either channel closes or `stop` is cancelled; whoever
-//! cancels also kills the decoder's child, which [`Output::Decoding`] hands over.
+//! the bytes that they pay for, and have waited for the rate and a writer of their table ([`dues`]):
+//! what waits for a table holds nothing that other owners want but the next batch of its own
+//! import, and its input. Ends when either channel closes or `stop` is cancelled; whoever cancels
+//! also kills the decoder's child, which [`Output::Decoding`] hands over.
 //!
 //! Streaming, rows are decoded as they arrive. Whole (ATOMIC, dry runs), the input waits in an
 //! unnamed file until `finish` is verified; then it is decoded, and decoded again whenever
@@ -43,6 +44,7 @@ use crate::writer::tables::Gate;
 use run::Run;
 
 mod decode_stage;
+mod dues;
 mod hold;
 mod run;
 mod sent_again;

@@ -32,6 +32,7 @@ use crate::session::spec::{DuplicateFile, FileSpec};
 use crate::writer::QueuedBatch;
 
 use super::decode_stage::DecodeStage;
+use super::dues;
 use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
 use super::source;
@@ -500,21 +501,17 @@ impl Run {
             self.has_place = true;
         }
         let pipeline = &self.pipeline;
-        let n_rows = batch.rows.n_rows();
-        let (table, (own_bytes, bytes)) = self.wait(async {
-            let table = if pipeline.whole {
-                pipeline.gate.owe(n_rows);
-                None
-            } else {
-                pipeline.gate.enter(n_rows).await
-            };
-            (table, pipeline.purse.pay(batch.n_bytes()).await)
-        })?;
+        let (n_rows, n_bytes) = (batch.rows.n_rows(), batch.n_bytes());
+        if pipeline.whole {
+            pipeline.gate.owe(n_rows);
+        }
+        let gate = (!pipeline.whole).then_some(&pipeline.gate);
+        let dues = self.wait(dues::pay(&pipeline.purse, gate, n_rows, n_bytes))?;
         let queued = QueuedBatch {
             batch,
-            bytes,
-            own_bytes,
-            table,
+            bytes: dues.bytes,
+            own_bytes: dues.own_bytes,
+            table: dues.table,
         };
         self.send(Output::Batch(Box::new(queued)))
     }
