@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span, field, info_span};
@@ -95,6 +95,9 @@ pub(super) struct Live {
     pub(super) killer: Option<Killer>,
     /// An input that the pipeline has no room for yet; nothing is read from the caller meanwhile.
     pending: Option<Input>,
+    /// Inputs that went to the pipeline, and those of them that it is through with.
+    n_fed: u64,
+    dealt_with: watch::Receiver<u64>,
     // The caller.
     next_row: u64,
     next_byte: u64,
@@ -152,6 +155,8 @@ enum Step {
     Message(Option<Result<Message, Failure>>),
     /// The pending input went to the pipeline.
     Fed,
+    /// The pipeline is through with an input.
+    DealtWith,
     Output(Option<Output>),
     Written(Result<Written, JoinError>),
     ProgressDue,
@@ -205,7 +210,11 @@ impl Live {
         while !self.is_done() {
             match self.step(messages, &mut progress).await {
                 Step::Message(message) => self.on_message(message).await?,
-                Step::Fed => self.waiting_since = Instant::now(),
+                Step::Fed => {
+                    self.n_fed += 1;
+                    self.waiting_since = Instant::now();
+                }
+                Step::DealtWith => self.waiting_since = Instant::now(),
                 Step::Output(output) => self.on_output(output).await?,
                 Step::Written(written) => self.on_written(written)?,
                 Step::WholeReceipt(receipt) => self.on_whole_receipt(&receipt),
@@ -236,8 +245,11 @@ impl Live {
         S: Stream<Item = Result<Message, Failure>> + Unpin + Send,
     {
         let reads = self.pending.is_none() && !self.messages_ended;
-        // Rows that are not decided yet are the server's work: it does not wait for the caller.
-        let all_decided = self.n_writes() == 0
+        // Rows that are not decided yet are the server's work, and so is what the pipeline has not
+        // come to, which may wait for a table's turn: it does not wait for the caller.
+        let is_behind = *self.dealt_with.borrow() < self.n_fed;
+        let all_decided = !is_behind
+            && self.n_writes() == 0
             && (self.whole.is_some() || self.tally.watermark() >= self.next_row);
         let waits_for_caller = reads && !self.finish_received && all_decided;
         let idle_at = self.waiting_since + self.sessions.config.idle_timeout;
@@ -261,6 +273,7 @@ impl Live {
             () = sleep_until(again_at), if again_at.is_some() => Step::AgainDue,
             output = self.output.recv(), if takes_output => Step::Output(output),
             () = feed(self.input.as_ref(), &mut self.pending), if self.pending.is_some() => Step::Fed,
+            Ok(()) = self.dealt_with.changed(), if is_behind => Step::DealtWith,
             () = sleep_until(flush_at), if flush_at.is_some() => Step::FlushDue,
             message = messages.next(), if reads => Step::Message(message),
             () = sleep_until(Some(idle_at)), if waits_for_caller => Step::IdleTimeout,

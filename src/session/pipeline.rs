@@ -1,9 +1,9 @@
 //! The synchronous half of a session: from bytes or rows to batches, on a blocking thread.
 //!
-//! In: [`Input`]s through a bounded channel. Out: [`Output`]s through another one; batches carry
-//! the bytes that they pay for, and have waited for the rate and a writer of their table ([`dues`]):
-//! what waits for a table holds nothing that other owners want but the next batch of its own
-//! import, and its input. Ends when either channel closes or `stop` is cancelled; whoever cancels
+//! In: [`Input`]s through a bounded channel. Out: how many of them are dealt with, and [`Output`]s
+//! through another one; batches carry the bytes that they pay for, and have waited for the rate and
+//! a writer of their table ([`dues`]): what waits for a table holds nothing that other owners want
+//! but the next batch of its own import, and its input. Ends when either channel closes or `stop` is cancelled; whoever cancels
 //! also kills the decoder's child, which [`Output::Decoding`] hands over.
 //!
 //! Streaming, rows are decoded as they arrive. Whole (ATOMIC, dry runs), the input waits in an
@@ -18,8 +18,8 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::BatchLimits;
@@ -146,6 +146,8 @@ pub struct Pipeline {
     pub purse: Purse,
     /// The way of batches into the table.
     pub gate: Gate,
+    /// Inputs that are dealt with: what was to be handed out of them is.
+    pub dealt_with: watch::Sender<u64>,
     /// Whole: a permit for each attempt whose transaction has its writer; batches wait for it.
     pub has_place: Arc<Semaphore>,
     /// Child processes of all imports.

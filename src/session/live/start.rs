@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -46,14 +46,14 @@ impl Live {
         let has_place = Arc::new(Semaphore::new(0));
         let whole = is_whole(&held.spec)
             .then(|| WholeWriter::new(Arc::clone(&attempt), Arc::clone(&has_place)));
-        let pipeline = pipeline(
-            &sessions,
-            &call.caller,
-            &held,
+        let (dealt_with_sender, dealt_with) = watch::channel(0);
+        let ends = Ends {
             attempt,
             has_place,
-            stop.clone(),
-        );
+            dealt_with: dealt_with_sender,
+            stop: stop.clone(),
+        };
+        let pipeline = pipeline(&sessions, &call.caller, &held, ends);
         let span = Span::current();
         let thread = tokio::task::spawn_blocking(move || {
             span.in_scope(|| pipeline.run(input_receiver, output_sender));
@@ -76,6 +76,8 @@ impl Live {
             thread: Some(thread),
             killer: None,
             pending: None,
+            n_fed: 0,
+            dealt_with,
             next_row: open.committed_offset,
             next_byte: 0,
             received_bytes: 0,
@@ -144,14 +146,15 @@ fn is_whole(spec: &ImportSpec) -> bool {
     spec.transactions() == Transactions::One
 }
 
-fn pipeline(
-    sessions: &Sessions,
-    caller: &Caller,
-    held: &Held,
+/// The pipeline's ends of what it shares with the session.
+struct Ends {
     attempt: Arc<AtomicU64>,
     has_place: Arc<Semaphore>,
+    dealt_with: watch::Sender<u64>,
     stop: CancellationToken,
-) -> Pipeline {
+}
+
+fn pipeline(sessions: &Sessions, caller: &Caller, held: &Held, ends: Ends) -> Pipeline {
     let config = &sessions.config;
     let is_whole = is_whole(&held.spec);
     let part = if is_whole { Part::Whole } else { Part::Batches };
@@ -165,7 +168,7 @@ fn pipeline(
         create_time_ms: held.open.create_time_ms,
         decided: decided_before(&held.open),
         whole: is_whole,
-        attempt,
+        attempt: ends.attempt,
         limits: config.limits.clone(),
         batch_limits: match held.spec.commit_mode {
             CommitMode::OneBatch => BatchLimits::NONE,
@@ -176,12 +179,13 @@ fn pipeline(
         },
         purse,
         gate: sessions.tables.gate(&held.table.name),
-        has_place,
+        dealt_with: ends.dealt_with,
+        has_place: ends.has_place,
         decoders: Arc::clone(&sessions.decoders),
         metrics: sessions.metrics.clone(),
         decoder_program: config.decoder_program.clone(),
         spool_dir: config.spool_dir.clone(),
-        stop,
+        stop: ends.stop,
         runtime: tokio::runtime::Handle::current(),
     }
 }
