@@ -116,9 +116,11 @@ impl Admission {
             places: caller.imports_max(),
             what: "imports",
         };
+        // The owner's share first: who has none is refused without a place that another may want.
+        let share = self.shares.take(caller, bound)?;
         match Arc::clone(&self.calls).try_acquire_owned() {
             Ok(call) => Ok(Ticket {
-                _share: self.shares.take(caller, bound)?,
+                _share: share,
                 _call: call,
             }),
             Err(_) => Err(overloaded(
@@ -145,3 +147,6 @@ impl Admission {
 pub fn overloaded(message: &str) -> Failure {
     Failure::new(Reason::Overloaded, message)
 }
+
+#[cfg(test)]
+mod tests;

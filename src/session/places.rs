@@ -42,10 +42,6 @@ impl Places {
 
     /// A place for a call.
     pub fn enter(&self, caller: &Caller) -> Result<Place, Failure> {
-        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
-            let what = self.what;
-            overloaded(&format!("every place for {what} is taken, try again later"))
-        })?;
         let all_but_one = self.limit.saturating_sub(1).max(1);
         let default = caller.is_identified().then_some(all_but_one);
         let bound = Bound {
@@ -53,8 +49,14 @@ impl Places {
             places: caller.calls_max().or(default),
             what: self.what,
         };
+        // The owner's share first: who has none is refused without a place that another may want.
+        let share = self.shares.take(caller, bound)?;
+        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            let what = self.what;
+            overloaded(&format!("every place for {what} is taken, try again later"))
+        })?;
         Ok(Place {
-            _share: self.shares.take(caller, bound)?,
+            _share: share,
             _place: place,
         })
     }

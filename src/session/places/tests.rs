@@ -34,6 +34,17 @@ fn an_owner_has_as_many_places_as_its_policy_says() {
     );
     drop(first);
     places.enter(&caller("shop")).unwrap();
+    // Whose share is taken needs no place to be told so; who finds none keeps no share.
+    let places = Places::new("exports", 1);
+    let first = places.enter(&caller("shop")).unwrap();
+    let refused = places.enter(&caller("shop")).unwrap_err();
+    assert!(refused.message.contains("its policy"), "{refused:?}");
+    drop(first);
+    let first = places.enter(&caller("greedy")).unwrap();
+    let refused = places.enter(&caller("shop")).unwrap_err();
+    assert!(refused.message.contains("every place"), "{refused:?}");
+    drop(first);
+    places.enter(&caller("shop")).unwrap();
 }
 
 #[test]
