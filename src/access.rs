@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, de};
 use crate::config::value;
 use crate::model::table::{Table, TableName, glob};
 
+/// An owner's bytes at least: its shares of them hold batches that are larger than a decoder's frame.
+const BYTES_IN_FLIGHT_MIN: usize = 1 << 20;
+
 #[cfg(test)]
 mod tests;
 
@@ -64,7 +67,7 @@ pub struct Rule {
     /// Imports of the owner at once, running or waiting; unset: the server's bound.
     #[serde(default)]
     pub imports_max: Option<usize>,
-    /// Bytes of the owner's batches in flight; unset: the server's bound.
+    /// Bytes of the owner's batches in flight, 1 MiB at least; unset: the server's bound.
     #[serde(default, deserialize_with = "size")]
     pub bytes_in_flight_max: Option<usize>,
     /// Calls of the owner at once that are no imports, of each kind: files looked into, exports,
@@ -203,7 +206,9 @@ impl Caller {
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     let size = toml::Value::deserialize(deserializer)?;
     match value::bytes(&size) {
-        Ok(0) => Err(de::Error::custom("at least one byte is expected")),
+        Ok(size) if size < BYTES_IN_FLIGHT_MIN => Err(de::Error::custom(format!(
+            "{size} bytes are too few, at least 1MiB is expected: smaller bounds make a transaction of each row"
+        ))),
         Ok(size) => Ok(Some(size)),
         Err(message) => Err(de::Error::custom(message)),
     }

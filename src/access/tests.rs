@@ -89,11 +89,12 @@ fn a_policy_that_cannot_be_meant_is_refused() {
     assert!(Policy::parse(unknown, "public").is_err());
     let verb = "[[callers]]\nprincipals = [\"a\"]\nowner = \"a\"\ntables = []\nverbs = [\"own\"]";
     assert!(Policy::parse(verb, "public").is_err());
-    for size in ["0", "\"1 MB\"", "-1", "true"] {
+    for size in ["0", "\"1 MB\"", "-1", "true", "\"1023KiB\""] {
         let rule = POLICY.replace("\"64MiB\"", size);
         let error = Policy::parse(&rule, "public").unwrap_err();
         assert!(error.contains("bytes_in_flight_max"), "{error}");
     }
+    assert!(Policy::parse(&POLICY.replace("64MiB", "1MiB"), "public").is_ok());
     let nobody = "[[callers]]\nprincipals = [\"a\"]\nowner = \"\"\ntables = []\nverbs = []";
     assert!(
         Policy::parse(nobody, "public")

@@ -261,25 +261,32 @@ async fn changed_limits_hold_without_a_restart() {
 async fn an_owner_with_few_bytes_imports_in_small_batches() {
     let folder = tempfile::tempdir().unwrap();
     let limit = |policy: &str| {
-        let limits = "imports_max = 1\nbytes_in_flight_max = \"2KiB\"\ncalls_max = 1";
+        let limits = "imports_max = 1\nbytes_in_flight_max = \"1MiB\"\ncalls_max = 1";
         let policy = policy.replace("imports_max = 1", limits);
         policy.replace("\"import\", \"read\"", "\"import\", \"inspect\", \"read\"")
     };
     let service = Service::sqlite_with(PEOPLE, by_token_with(folder.path(), limit)).await;
-    for (id, mode) in [
-        ("each", proto::CommitMode::PerBatch),
-        ("all", proto::CommitMode::Atomic),
+    for (id, mode, n_batches) in [
+        ("each", proto::CommitMode::PerBatch, 8..=20),
+        ("all", proto::CommitMode::Atomic, 20..=70),
     ] {
         let header = proto::ImportHeader {
             commit_mode: mode.into(),
             ..header(id, "people")
         };
-        let stream = messages(header, 1000).into_iter().map(request);
+        let name = "x".repeat(1000);
+        let row: &[Option<&str>] = &[Some(name.as_str())];
+        let mut messages = vec![Payload::Header(header)];
+        messages.extend((0..8).map(|_| rows(&vec![row; 250])));
+        messages.push(finish());
+        let stream = messages.into_iter().map(request);
         let stream = with_token(SHOP, futures::stream::iter(stream));
         let ended = import_request(&mut service.client.clone(), stream).await;
         let stats = ended.ok();
-        assert_eq!(stats.inserted_row_count, 1000);
-        assert!(stats.batch_count > 10, "{stats:?}");
+        assert_eq!(stats.inserted_row_count, 2000);
+        // Four megabytes with what is kept to reject rows by; a batch has an eighth of the
+        // owner's bytes at least, and is no smaller than a frame.
+        assert!(n_batches.contains(&stats.batch_count), "{stats:?}");
     }
 
     // Of a rule's calls of each kind there is one at a time.
