@@ -38,6 +38,7 @@ fn messages(header: proto::ImportHeader, n_rows: usize) -> Vec<Payload> {
 }
 
 const SLOW: &str = "[[tables]]\nname = \"people\"\nrows_per_second_max = 100\n";
+const SLOWER: &str = "[[tables]]\nname = \"people\"\nrows_per_second_max = 20\n";
 /// The first batch goes at once, all others wait for ever.
 const STOPPED: &str = "[[tables]]\nname = \"people\"\nrows_per_second_max = 1\n";
 const THINGS: &str = "create table things (name text)";
@@ -55,15 +56,31 @@ fn schema() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_into_a_slow_table_at_its_rate_and_into_others_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::sqlite_with(&schema(), limited(folder.path(), SLOW)).await;
+    let service = Service::sqlite_with(&schema(), limited(folder.path(), SLOWER)).await;
     let begun = Instant::now();
-    let slow = service.import(messages(header("slow", "people"), 50)).await;
+    let slow = async {
+        let ended = service.import(messages(header("slow", "people"), 50)).await;
+        (ended, Instant::now())
+    };
+    let other = async {
+        eventually("the slow one has begun", async || {
+            n_people(&service).await.as_deref() != Some("0")
+        })
+        .await;
+        let ended = service
+            .import(messages(header("other", "things"), 50))
+            .await;
+        (ended, Instant::now())
+    };
+    let ((slow, slow_at), (other, other_at)) = tokio::join!(slow, other);
     assert_eq!(slow.ok().inserted_row_count, 50);
-    // Four batches of ten wait a tenth of a second each.
+    assert_eq!(other.ok().inserted_row_count, 50);
+    assert!(other_at < slow_at, "{:?}", other_at - slow_at);
+    // Four batches of ten wait half a second each.
     assert!(
-        begun.elapsed() >= Duration::from_millis(390),
+        slow_at - begun >= Duration::from_millis(1950),
         "{:?}",
-        begun.elapsed()
+        slow_at - begun
     );
     service.stop().await;
 }
@@ -90,8 +107,7 @@ async fn a_slow_table_holds_nothing_that_others_want() {
         held.push((client.import(stream).await.unwrap(), sender));
     }
     eventually("a batch of the slow table is in", async || {
-        let count = service.query_sqlite("select count(*) from people").await;
-        count[0][0].as_deref() != Some("0")
+        n_people(&service).await.as_deref() != Some("0")
     })
     .await;
     let other = service
@@ -101,12 +117,12 @@ async fn a_slow_table_holds_nothing_that_others_want() {
     drop(held);
     // Those who wait for a turn go with their callers, and others have it.
     eventually("nothing runs any more", async || {
-        let state = service.app.metrics_text();
-        state
-            .lines()
-            .any(|line| line == "rowlift_memory_used_bytes 0")
+        service.n_active() == (0, 0)
     })
     .await;
+    let state = service.app.metrics_text();
+    let mut lines = state.lines();
+    assert!(lines.any(|line| line == "rowlift_memory_used_bytes 0"));
     service.stop().await;
 }
 

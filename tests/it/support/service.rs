@@ -150,6 +150,20 @@ impl Service {
         sqlx::SqliteConnection::connect(&url).await.unwrap()
     }
 
+    /// Imports that run and imports that wait for a slot, by the service's own gauges.
+    pub(crate) fn n_active(&self) -> (usize, usize) {
+        let metrics = self.app.metrics_text();
+        let (mut running, mut queued) = (0, 0);
+        for line in metrics.lines() {
+            if let Some(gauge) = line.strip_prefix("rowlift_imports_active{") {
+                let n: usize = gauge.rsplit(' ').next().unwrap().parse().unwrap();
+                let is_queued = gauge.contains("phase=\"queued\"");
+                *(if is_queued { &mut queued } else { &mut running }) += n;
+            }
+        }
+        (running, queued)
+    }
+
     /// An import from its messages to its end.
     pub(crate) async fn import(&self, messages: Vec<Payload>) -> Ended {
         import(&mut self.client.clone(), messages).await

@@ -28,20 +28,6 @@ const QUEUE_MAX: usize = 16;
 const CROWD_ROWS: u64 = 200;
 const CONNECTIONS: usize = 10;
 
-/// Imports that run and imports that wait for a slot, by the service's own gauges.
-fn n_active(service: &Service) -> (usize, usize) {
-    let metrics = service.app.metrics_text();
-    let (mut running, mut queued) = (0, 0);
-    for line in metrics.lines() {
-        if let Some(gauge) = line.strip_prefix("rowlift_imports_active{") {
-            let n: usize = gauge.rsplit(' ').next().unwrap().parse().unwrap();
-            let is_queued = gauge.contains("phase=\"queued\"");
-            *(if is_queued { &mut queued } else { &mut running }) += n;
-        }
-    }
-    (running, queued)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_of_imports_runs_in_its_places_and_the_rest_is_refused() {
     let database = Database::fresh().await;
@@ -69,7 +55,7 @@ async fn a_crowd_of_imports_runs_in_its_places_and_the_rest_is_refused() {
     let beside = async {
         // While nobody can write, those that have a slot keep it.
         eventually("every place is taken", async || {
-            let (running, queued) = n_active(&service);
+            let (running, queued) = service.n_active();
             assert!(running <= RUNNING_MAX, "{running} run at once");
             assert!(running + queued <= RUNNING_MAX + QUEUE_MAX, "{queued} wait");
             (running, queued) == (RUNNING_MAX, QUEUE_MAX)
