@@ -7,8 +7,8 @@
 //! table without limits costs nothing.
 //!
 //! One transaction for all rows (ATOMIC, dry runs) holds one of the table's writers throughout, and
-//! does not pause between its batches, which would keep a writer idle: its rows are owed, and what
-//! comes after it into the table waits until they are paid off.
+//! does not pause between its batches, which would keep a writer idle: its rows are owed once they
+//! are committed, and what comes after it into the table waits until they are paid off.
 
 use std::collections::HashMap;
 use std::fmt;

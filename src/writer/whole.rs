@@ -60,7 +60,7 @@ pub struct WholeOptions {
 }
 
 /// What became of the import.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WholeReceipt {
     /// Rows that are decided: committed, or found by a dry run. `None`: none.
     pub decided: Option<WholeRange>,
@@ -75,6 +75,8 @@ pub struct WholeReceipt {
 /// The transaction's state.
 struct Whole {
     range: WholeRange,
+    /// Rows that were handed to the table.
+    n_written: usize,
     spill: Option<Spill>,
     probe_first: bool,
 }
@@ -87,7 +89,11 @@ pub async fn write_whole(
     mut inputs: mpsc::Receiver<WholeInput>,
     receipts: mpsc::Sender<Receipt>,
 ) -> Result<WholeReceipt, StoreError> {
-    let _places = places(pool, context).await?;
+    let (_places, mut early) = match entered(pool, context, &mut inputs).await? {
+        Entered::With(places, early) => (places, early),
+        // Nothing is written, so there is nothing to roll back.
+        Entered::Failed => return Ok(WholeReceipt::default()),
+    };
     options.has_place.add_permits(1);
     let store = Arc::clone(&context.store);
     let mut writing = store
@@ -108,18 +114,19 @@ pub async fn write_whole(
             n_batches: 0,
             position: None,
         },
+        n_written: 0,
         spill: Some(Spill::new(options.spill_dir.clone())),
         probe_first: false,
     };
     loop {
-        let queued = match inputs.recv().await {
+        let queued = match next(&mut early, &mut inputs).await {
             Some(WholeInput::Batch(queued)) => queued,
             Some(WholeInput::End(WholeEnd::Complete)) if options.validate_only => {
                 writing.rollback().await?;
                 return whole.store_dry_run(context).await;
             }
             Some(WholeInput::End(WholeEnd::Complete)) => {
-                return whole.commit(writing).await;
+                return whole.commit(context, writing).await;
             }
             Some(WholeInput::End(WholeEnd::Failed)) => {
                 writing.rollback().await?;
@@ -193,6 +200,47 @@ struct Places<'a> {
     _all: [SemaphorePermit<'a>; 2],
 }
 
+/// The early input, then those that follow.
+async fn next(
+    early: &mut Option<WholeInput>,
+    inputs: &mut mpsc::Receiver<WholeInput>,
+) -> Option<WholeInput> {
+    match early.take() {
+        Some(input) => Some(input),
+        None => inputs.recv().await,
+    }
+}
+
+/// How the wait for the places ended.
+enum Entered<'a> {
+    /// They are there, and so may be the first input.
+    With(Places<'a>, Option<WholeInput>),
+    /// The import failed before.
+    Failed,
+}
+
+/// Waits for the places, unless the import ends before: it is not to wait for a table's turn only
+/// to be rolled back.
+async fn entered<'a>(
+    pool: &'a WriterPool,
+    context: &WriteContext,
+    inputs: &mut mpsc::Receiver<WholeInput>,
+) -> Result<Entered<'a>, StoreError> {
+    let places = places(pool, context);
+    tokio::pin!(places);
+    // A dropped wait for either leaves it as it is.
+    tokio::select! {
+        biased;
+        places = &mut places => Ok(Entered::With(places?, None)),
+        input = inputs.recv() => match input {
+            Some(WholeInput::End(WholeEnd::Failed)) => Ok(Entered::Failed),
+            // An import without rows, or a batch that an earlier attempt's place let out.
+            Some(early) => Ok(Entered::With(places.await?, Some(early))),
+            None => Err(StoreError::Failed(stopping())),
+        },
+    }
+}
+
 async fn places<'a>(
     pool: &'a WriterPool,
     context: &WriteContext,
@@ -229,6 +277,7 @@ impl Whole {
         self.range.rows_hash = self.range.rows_hash.wrapping_add(batch.rows_hash);
         self.range.counts += receipt.counts;
         self.range.n_batches += 1;
+        self.n_written += batch.rows.n_rows();
         if batch.position.is_some() {
             self.range.position.clone_from(&batch.position);
         }
@@ -255,8 +304,15 @@ impl Whole {
         pushed
     }
 
-    async fn commit(self, writing: Box<dyn AtomicWrite + '_>) -> Result<WholeReceipt, StoreError> {
+    /// Commits. The table is owed what is in it: neither an attempt that is rolled back nor a dry
+    /// run holds up those who come after it.
+    async fn commit(
+        self,
+        context: &WriteContext,
+        writing: Box<dyn AtomicWrite + '_>,
+    ) -> Result<WholeReceipt, StoreError> {
         writing.commit(&self.range).await?;
+        context.gate.owe(self.n_written);
         Ok(WholeReceipt {
             decided: (self.range.end > 0).then_some(self.range),
             n_beyond: 0,

@@ -505,9 +505,6 @@ impl Run {
         }
         let pipeline = &self.pipeline;
         let (n_rows, n_bytes) = (batch.rows.n_rows(), batch.n_bytes());
-        if pipeline.whole {
-            pipeline.gate.owe(n_rows);
-        }
         let gate = (!pipeline.whole).then_some(&pipeline.gate);
         let dues = self.wait(dues::pay(&pipeline.purse, gate, n_rows, n_bytes))?;
         let queued = QueuedBatch {

@@ -13,7 +13,7 @@ use tonic::{Code, Request};
 use crate::service::PEOPLE;
 use crate::service::identity::{SHOP, by_token_with, with_token};
 use crate::support::service::{
-    Service, chunks, file_header, finish, import_request, request, rows, rows_header,
+    Service, chunks, file_header, file_messages, finish, import_request, request, rows, rows_header,
 };
 use crate::support::waits::eventually;
 
@@ -205,6 +205,47 @@ async fn an_atomic_import_does_not_pause_and_what_follows_pays() {
         "{:?}",
         begun.elapsed()
     );
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_committed_is_owed_and_a_failure_waits_for_no_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::sqlite_with(&schema(), limited(folder.path(), STOPPED)).await;
+    let atomic = |header: proto::ImportHeader| proto::ImportHeader {
+        commit_mode: proto::CommitMode::Atomic.into(),
+        ..header
+    };
+    let dry_run = proto::ImportHeader {
+        validate_only: true,
+        ..header("dry", "people")
+    };
+    let dry_run = service.import(messages(dry_run, 1000)).await;
+    assert_eq!(dry_run.ok().inserted_row_count, 1000);
+    let refused = proto::ImportHeader {
+        max_rejected_row_count: Some(0),
+        ..atomic(rows_header("refused", "people", &["name", "age"]))
+    };
+    let good: &[Option<&str>] = &[Some("Ann"), None];
+    let refused = vec![
+        Payload::Header(refused),
+        rows(&vec![good; 1000]),
+        rows(&[&[Some("Bo"), Some("old")]]),
+        finish(),
+    ];
+    let refused = service.import(refused).await;
+    assert_eq!(refused.refusal().1, "REJECT_LIMIT_EXCEEDED");
+    // Nothing is owed, or this would wait for minutes.
+    let all = service
+        .import(messages(atomic(header("all", "people")), 1000))
+        .await;
+    assert_eq!(all.ok().inserted_row_count, 1000);
+    // Now it is, and whoever has failed already does not wait for a turn to say so.
+    let torn = atomic(file_header("torn", "people"));
+    let torn = service
+        .import(file_messages(torn, b"name\nAnn\n\"Bo"))
+        .await;
+    assert_eq!(torn.refusal().1, "CORRUPT_FILE");
     service.stop().await;
 }
 
