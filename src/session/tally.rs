@@ -60,10 +60,14 @@ impl Tally {
         self.rejected(&receipt.rejected);
     }
 
-    /// An attempt at the whole import failed: its rejected rows are judged anew.
+    /// Another attempt at the whole import follows.
     pub fn retried(&mut self) {
         self.n_retries += 1;
-        self.rejected_by_code.clear();
+    }
+
+    /// An attempt at the whole import failed: its rejected rows are judged anew, or not at all.
+    pub fn forget_undecided(&mut self) {
+        self.rejected_by_code.clone_from(&self.decided_by_code);
     }
 
     /// What the ledger says, after a COMMIT whose answer was lost.

@@ -222,12 +222,14 @@ impl Live {
             Err(StoreError::Deadline) if deadline_moved => self.give_attempt_up("57014"),
             Err(error) => {
                 self.whole = None;
+                self.tally.forget_undecided();
                 Err(ending::failure_of(error))
             }
         }
     }
 
     fn give_attempt_up(&mut self, sql_state: &str) -> Result<(), Failure> {
+        self.tally.forget_undecided();
         let window = self.sessions.config.retry.window;
         let Some(whole) = &mut self.whole else {
             return Ok(());

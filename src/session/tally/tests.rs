@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::Tally;
 use crate::model::batch::Receipt;
+use crate::model::reject::{CellError, RejectedRow, RowErrorCode};
 use crate::model::stats::RowCounts;
 use crate::store::{CommittedRange, OpenImport, SessionKey};
 
@@ -63,4 +66,40 @@ fn a_resumed_tally_goes_on_from_its_watermark_and_over_what_was_committed_above_
     tally.committed(&receipt(5..9), None);
     assert_eq!((tally.watermark(), tally.counts().inserted), (12, 12));
     assert_eq!(tally.position(), Some(position));
+}
+
+#[test]
+fn codes_of_a_transaction_that_is_rolled_back_are_forgotten() {
+    let error = CellError {
+        code: RowErrorCode::ALL[0],
+        column: String::new(),
+        cell: String::new(),
+        message: String::new(),
+        value: String::new(),
+        constraint: String::new(),
+        sql_state: String::new(),
+        source_name: String::new(),
+        params: BTreeMap::new(),
+    };
+    let rejecting = Receipt {
+        rejected: vec![RejectedRow {
+            ordinal: 0,
+            sheet: String::new(),
+            row_number: 1,
+            errors: vec![error],
+            raw_values: Vec::new(),
+        }],
+        ..receipt(0..1)
+    };
+    let mut tally = Tally::default();
+    tally.undecided(&rejecting);
+    assert_eq!(tally.rejected_by_code().values().sum::<u64>(), 1);
+    tally.forget_undecided();
+    assert!(tally.rejected_by_code().is_empty());
+    // Those of committed batches stay.
+    tally.committed(&rejecting, None);
+    tally.undecided(&rejecting);
+    tally.forget_undecided();
+    assert_eq!(tally.rejected_by_code(), tally.decided_by_code());
+    assert_eq!(tally.rejected_by_code().values().sum::<u64>(), 1);
 }

@@ -274,6 +274,18 @@ pub(super) fn assert_counted_once(memory: &Memory, outcome: &ImportOutcome, nobo
             "{name}: {counts:?}, {outcome:?}"
         );
     }
+    // Each rejected row of these imports has one error.
+    let text = memory.meters.text();
+    let codes = text
+        .lines()
+        .filter(|line| line.starts_with("rowlift_row_errors_total{"))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    let n_errors: u64 = codes.sum();
+    assert!(n_errors <= counts["rejected"], "{n_errors}: {text}");
+    assert!(
+        n_errors == counts["rejected"] || !nobody_died,
+        "{n_errors}: {text}"
+    );
 }
 
 /// The table, the counts and the rejects are those of one clean run.
