@@ -1,13 +1,16 @@
 """Large workbooks at once in a control group of the size that k8s/base gives; see scripts/memory-test."""
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
 import random
 import re
+import signal
 import socket
 import subprocess
+import sys
 import time
 import unittest
 import urllib.request
@@ -22,6 +25,7 @@ N_IMPORTS = 4
 DECODERS = 2
 START_SECONDS = 60
 IMPORT_SECONDS = 1800
+STOP_SECONDS = 60
 # Between two looks at the service: much shorter than a decoder lives.
 LOOK_SECONDS = 0.05
 # Settings of the manifests that are a pod's: its files and its addresses.
@@ -90,7 +94,11 @@ class Group:
         self.is_old = (old / "memory.limit_in_bytes").exists()
         self.path = (old if self.is_old else old.parent) / f"rowlift-memory-test-{os.getpid()}"
         self.path.mkdir()
-        self.write("memory.limit_in_bytes" if self.is_old else "memory.max", limit)
+        try:
+            self.write("memory.limit_in_bytes" if self.is_old else "memory.max", limit)
+        except BaseException:
+            self.path.rmdir()
+            raise
 
     def write(self, name, value):
         (self.path / name).write_text(str(value))
@@ -124,6 +132,13 @@ class Group:
         return {int(pid) for pid in (self.path / "cgroup.procs").read_text().split()}
 
     def remove(self):
+        """With whatever is left in it."""
+        until = time.monotonic() + STOP_SECONDS
+        while (left := self.processes()) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(LOOK_SECONDS)
         self.path.rmdir()
 
 
@@ -154,11 +169,16 @@ class Service:
         self.process = subprocess.Popen(
             [BINARY, "serve"], env=env, cwd=FOLDER, preexec_fn=group.enter, stdout=self.log, stderr=self.log
         )  # fmt: skip
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def wait_until_ready(self):
         until = time.monotonic() + START_SECONDS
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > until:
-                self.process.kill()
-                self.process.wait()
                 raise AssertionError("the service did not start: " + self.words())
             time.sleep(LOOK_SECONDS)
 
@@ -189,10 +209,15 @@ class Service:
         )  # fmt: skip
 
     def stop(self):
+        """Its exit code; it has nothing left to drain."""
         self.process.terminate()
-        code = self.process.wait(timeout=60)
+        return self.process.wait(timeout=STOP_SECONDS)
+
+    def kill(self):
+        """Of no effect on one that has stopped."""
+        self.process.kill()
+        self.process.wait()
         self.log.close()
-        return code
 
 
 class Memory(unittest.TestCase):
@@ -202,22 +227,22 @@ class Memory(unittest.TestCase):
         path, n_rows = workbook()
         limit = manifest_memory()
         self.assertEqual(int(manifest_settings()["ROWLIFT_DECODERS_MAX"]), DECODERS)
-        group = Group(limit)
-        self.addCleanup(group.remove)
-        service = Service(group)
-        imports = []
-        try:
+        # Unlike unittest's own, these are called after an interrupt too.
+        with contextlib.ExitStack() as ends:
+            group = Group(limit)
+            ends.callback(group.remove)
+            service = Service(group)
+            ends.callback(service.kill)
             begun = time.monotonic()
-            imports = [service.begin_import(path, index) for index in range(N_IMPORTS)]
+            imports = []
+            for index in range(N_IMPORTS):
+                imports.append(service.begin_import(path, index))
+                ends.callback(self.end_import, imports[-1])
             seen = self.watch(service, group, imports)
             seconds = time.monotonic() - begun
             for it in imports:
                 self.check_import(it, n_rows, service)
             seen_spool, n_kills, peak = service.metrics()["rowlift_spool_used_bytes"], group.n_kills(), group.peak()
-        finally:
-            for it in imports:
-                it.kill()
-                it.communicate()
             code = service.stop()
         self.assertEqual(code, 0)
         self.assertEqual(n_kills, 0, "the kernel killed something")
@@ -259,6 +284,10 @@ class Memory(unittest.TestCase):
             time.sleep(LOOK_SECONDS)
         return seen
 
+    def end_import(self, process):
+        process.kill()
+        process.communicate()
+
     def check_import(self, process, n_rows, service):
         out, err = process.communicate()
         self.assertEqual(process.returncode, 0, f"{out[-2000:]}\n{err}\n{service.words()[-5000:]}")
@@ -269,4 +298,6 @@ class Memory(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    # By default it would end the process without a finally.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("memory-test: terminated"))
     unittest.main()
