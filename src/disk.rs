@@ -3,7 +3,8 @@
 //! In: bytes to be kept. Out: a [`SpoolFile`] that takes them, or [`Full`]. Bounded by the setting
 //! `spool_bytes_max`. Nobody waits for room: two imports that each hold what the other one still
 //! needs would wait for ever. A file has no name: dropping it, or the end of the process however
-//! it comes, frees its space. Room is given back once the file is closed.
+//! it comes, frees its space. Room is given back once the file is closed. Whoever has several files
+//! takes them from one [`SpoolDir::for_one`]: whether they ever fit is judged by their sum.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -24,7 +25,12 @@ const LIMIT: &str = "spool_bytes_max";
 pub struct SpoolDir {
     path: Arc<Path>,
     room: Arc<Room>,
+    /// What its files take; `None`: each is somebody else's.
+    holder: Option<Holder>,
 }
+
+/// Bytes that one import, or one other call, has of the room; never more than are used.
+type Holder = Arc<AtomicU64>;
 
 /// What all files of a directory may take.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ struct Room {
 #[derive(Debug)]
 pub struct Reservation {
     room: Arc<Room>,
+    holder: Holder,
     n_bytes: u64,
 }
 
@@ -61,10 +68,10 @@ pub enum Full {
         /// Bytes.
         limit: u64,
     },
-    /// It would not fit if it were alone.
+    /// It would not fit if its holder were alone.
     #[error("spool_bytes_max exceeded: {value} is above {limit}")]
     Ever {
-        /// What is needed, bytes.
+        /// What its holder needs, bytes.
         value: u64,
         /// Bytes.
         limit: u64,
@@ -83,6 +90,16 @@ impl SpoolDir {
                 used: AtomicU64::new(0),
                 limit: bytes_max,
             }),
+            holder: None,
+        }
+    }
+
+    /// The same directory and room for one import, or one other call: all files of what is
+    /// returned, and of its clones, have to fit together.
+    pub fn for_one(&self) -> SpoolDir {
+        SpoolDir {
+            holder: Some(Holder::default()),
+            ..self.clone()
         }
     }
 
@@ -110,6 +127,7 @@ impl SpoolDir {
     pub fn reservation(&self) -> Reservation {
         Reservation {
             room: Arc::clone(&self.room),
+            holder: self.holder.clone().unwrap_or_default(),
             n_bytes: 0,
         }
     }
@@ -134,24 +152,56 @@ impl Reservation {
         if n_more == 0 {
             return Ok(());
         }
-        let limit = self.room.limit.unwrap_or(u64::MAX);
-        if n_bytes > limit {
-            let value = n_bytes;
-            return Err(Full::Ever { value, limit });
-        }
-        let grown = |used: u64| used.checked_add(n_more).filter(|sum| *sum <= limit);
         let used = &self.room.used;
-        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
-            .map_err(|_| Full::Now { limit })?;
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            self.room.grown(used, n_more)
+        })
+        .map_err(|_| self.full(n_more))?;
+        self.holder.fetch_add(n_more, Ordering::Relaxed);
         self.n_bytes = n_bytes;
         Ok(())
+    }
+
+    /// Whether it could hold `n_bytes` now. Takes nothing.
+    pub fn check(&self, n_bytes: u64) -> Result<(), Full> {
+        let n_more = n_bytes.saturating_sub(self.n_bytes);
+        let used = self.room.used.load(Ordering::Relaxed);
+        match self.room.grown(used, n_more) {
+            Some(_) => Ok(()),
+            None => Err(self.full(n_more)),
+        }
     }
 
     /// Holds at most `n_bytes` from now on.
     pub fn shrink_to(&mut self, n_bytes: u64) {
         let n_less = self.n_bytes.saturating_sub(n_bytes);
+        self.holder.fetch_sub(n_less, Ordering::Relaxed);
         self.room.used.fetch_sub(n_less, Ordering::Relaxed);
         self.n_bytes -= n_less;
+    }
+
+    /// Why there is no room for `n_more` bytes.
+    fn full(&self, n_more: u64) -> Full {
+        let limit = self.room.limit();
+        let value = self.holder.load(Ordering::Relaxed).saturating_add(n_more);
+        if value > limit {
+            Full::Ever { value, limit }
+        } else {
+            Full::Now { limit }
+        }
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    fn limit(&self) -> u64 {
+        self.limit.unwrap_or(u64::MAX)
+    }
+
+    /// What is used once `n_more` bytes are; `None`: they do not fit.
+    fn grown(&self, used: u64, n_more: u64) -> Option<u64> {
+        used.checked_add(n_more).filter(|sum| *sum <= self.limit())
     }
 }
 
@@ -164,14 +214,15 @@ impl Drop for Reservation {
 // === impl SpoolFile ===
 
 impl SpoolFile {
-    /// Holds room for `n_bytes` before they are there.
-    pub fn reserve(&mut self, n_bytes: u64) -> Result<(), Full> {
-        self.reservation.grow_to(n_bytes)
+    /// Whether there is room for `n_bytes` now, see [`Reservation::check`].
+    pub fn check(&self, n_bytes: u64) -> Result<(), Full> {
+        self.reservation.check(n_bytes)
     }
 
-    /// Gives back room that was reserved and is not used.
-    pub fn trim(&mut self) {
-        self.reservation.shrink_to(self.n_bytes);
+    /// The file for somebody else to read, who closes it before this one's room is given back. The
+    /// two share a position.
+    pub fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// The file, and its room, which is to be dropped after it.

@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::survey::{SheetEntry, SurveyRequest};
-use crate::decode::{HeaderRow, SourceHeader};
+use crate::decode::{FileOptions, HeaderRow, SourceHeader};
 use crate::model::frame::{Frame, FrameError};
 use crate::model::import::FileFormat;
 
@@ -49,6 +49,17 @@ pub struct WorkbookRequest {
     pub sheet: String,
     /// Where the header stands.
     pub header: HeaderRow,
+}
+
+impl WorkbookRequest {
+    /// As the options of the file have it.
+    pub fn of(options: &FileOptions) -> WorkbookRequest {
+        WorkbookRequest {
+            format: options.format,
+            sheet: options.sheet.clone(),
+            header: options.header,
+        }
+    }
 }
 
 /// What the parent tells the child.

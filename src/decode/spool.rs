@@ -51,19 +51,11 @@ impl Spool {
         self.limit = (limit, bytes_max);
     }
 
-    /// Holds room for `n_bytes` that are announced, so that a caller is refused before it sends
-    /// them; no more than may come.
-    pub fn reserve(&mut self, n_bytes: u64) -> Result<(), DecodeError> {
+    /// Whether there is room now for `n_bytes` that are announced, so that a caller is refused
+    /// before it sends them. Takes none: who announces and does not send keeps nobody out.
+    pub fn check_room(&self, n_bytes: u64) -> Result<(), DecodeError> {
         let (_, bytes_max) = self.limit;
-        let room = n_bytes.min(bytes_max);
-        Ok(self.writer.get_mut().reserve(room)?)
-    }
-
-    /// Holds room for a copy of the file besides, see [`SpoolFile::trim`].
-    pub fn reserve_with_copy(&mut self, n_bytes: u64) -> Result<(), DecodeError> {
-        let (_, bytes_max) = self.limit;
-        let room = n_bytes.min(bytes_max).saturating_mul(2);
-        Ok(self.writer.get_mut().reserve(room)?)
+        Ok(self.writer.get_ref().check(n_bytes.min(bytes_max))?)
     }
 
     /// Bytes taken so far.

@@ -34,28 +34,65 @@ fn files_share_the_room_and_give_it_back() {
 }
 
 #[test]
-fn what_is_reserved_is_not_counted_twice_and_may_be_given_back() {
+fn what_is_announced_takes_no_room() {
     let dir = dir(100);
     let mut file = dir.file().unwrap();
-    file.reserve(80).unwrap();
-    file.write_all(&[0; 50]).unwrap();
-    assert_eq!(dir.used_bytes(), 80);
+    file.check(80).unwrap();
+    assert_eq!(dir.used_bytes(), 0);
     let mut second = dir.reservation();
-    assert_eq!(second.grow_to(21), Err(Full::Now { limit: 100 }));
-    assert_eq!(dir.used_bytes(), 80);
-    file.trim();
-    assert_eq!(dir.used_bytes(), 50);
     second.grow_to(50).unwrap();
     second.grow_to(10).unwrap();
-    assert_eq!(dir.used_bytes(), 100);
+    assert_eq!(dir.used_bytes(), 50);
+    file.check(50).unwrap();
+    assert_eq!(file.check(51), Err(Full::Now { limit: 100 }));
+    // What is there already needs no more.
+    file.write_all(&[0; 30]).unwrap();
+    file.check(50).unwrap();
+    second.shrink_to(20);
+    file.check(80).unwrap();
+    assert_eq!(dir.used_bytes(), 50);
+}
+
+#[test]
+fn files_of_one_holder_have_to_fit_together() {
+    let dir = dir(100);
+    let one = dir.for_one();
+    let mut held = one.file().unwrap();
+    held.write_all(&[0; 60]).unwrap();
+    let mut copy = one.clone().file().unwrap();
+    let (value, limit) = (101, 100);
+    assert_eq!(copy.check(41), Err(Full::Ever { value, limit }));
+    let error = copy.write_all(&[0; 41]).unwrap_err();
+    assert_eq!(Full::of(&error), Some(Full::Ever { value, limit }));
+    // Another one has only to wait.
+    assert_eq!(
+        dir.for_one().reservation().grow_to(41),
+        Err(Full::Now { limit })
+    );
+    assert_eq!(dir.file().unwrap().check(41), Err(Full::Now { limit }));
+    drop(held);
+    copy.write_all(&[0; 41]).unwrap();
+    assert_eq!(dir.used_bytes(), 41);
+}
+
+#[test]
+fn a_shared_file_is_the_same() {
+    let dir = dir(100);
+    let mut file = dir.file().unwrap();
+    file.write_all(b"abc").unwrap();
+    let mut shared = file.share().unwrap();
+    shared.rewind().unwrap();
+    let mut read = String::new();
+    shared.read_to_string(&mut read).unwrap();
+    assert_eq!((read.as_str(), dir.used_bytes()), ("abc", 3));
 }
 
 #[test]
 fn what_never_fits_is_told_apart_from_what_does_not_fit_now() {
     let dir = dir(100);
-    let mut file = dir.file().unwrap();
+    let file = dir.file().unwrap();
     let (value, limit) = (101, 100);
-    assert_eq!(file.reserve(value), Err(Full::Ever { value, limit }));
+    assert_eq!(file.check(value), Err(Full::Ever { value, limit }));
     assert_eq!(dir.used_bytes(), 0);
     let reason = |full: Full| Failure::from(full).reason;
     assert_eq!(reason(Full::Ever { value, limit }), Reason::LimitExceeded);
@@ -65,8 +102,8 @@ fn what_never_fits_is_told_apart_from_what_does_not_fit_now() {
 #[test]
 fn without_a_bound_it_is_counted_all_the_same() {
     let dir = SpoolDir::new(tempfile::env::temp_dir(), None);
-    let mut file = dir.file().unwrap();
-    file.reserve(1 << 60).unwrap();
+    let mut reservation = dir.reservation();
+    reservation.grow_to(1 << 60).unwrap();
     assert_eq!((dir.used_bytes(), dir.limit_bytes()), (1 << 60, None));
 }
 

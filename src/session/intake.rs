@@ -212,8 +212,8 @@ impl Sorter {
             Container::Text => State::Csv(Box::new(CsvDecoder::new(&self.options, &self.limits)?)),
             Container::Zip | Container::Ole2 => {
                 let bytes_max = self.limits.workbook_bytes_max;
-                let mut spool = Spool::create(&self.spool_dir, "workbook_bytes_max", bytes_max)?;
-                spool.reserve(self.announced_bytes)?;
+                let spool = Spool::create(&self.spool_dir, "workbook_bytes_max", bytes_max)?;
+                spool.check_room(self.announced_bytes)?;
                 State::Workbook(spool)
             }
         };
@@ -232,14 +232,8 @@ impl Sorter {
         match self.state {
             State::Csv(csv) => csv.finish(each).map(|()| None),
             State::Workbook(spool) => {
-                let request = WorkbookRequest {
-                    format: self.options.format,
-                    sheet: self.options.sheet.clone(),
-                    header: self.options.header,
-                };
-                let mut file = spool.into_file()?;
-                file.trim();
-                Ok(Some((file, request)))
+                let request = WorkbookRequest::of(&self.options);
+                Ok(Some((spool.into_file()?, request)))
             }
             State::Undecided(_) => unreachable!("decided above"),
         }

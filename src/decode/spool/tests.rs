@@ -79,20 +79,19 @@ fn a_full_spool_is_told_as_such_at_the_latest_with_the_last_byte() {
         full: Full::Now { limit: 1000 },
     };
     let mut one = create();
-    one.reserve(600).unwrap();
-    let mut other = create();
-    assert_eq!(other.reserve(500), Err(full.clone()));
-    other.write(&[1; 500]).unwrap();
-    assert_eq!(other.into_file().unwrap_err(), full);
-    // What was announced and did not come is given back with the file.
-    one.write(&[1; 10]).unwrap();
+    one.check_room(600).unwrap();
+    one.write(&[1; 600]).unwrap();
     let file = one.into_file().unwrap();
     assert_eq!(shared.used_bytes(), 600);
+    let mut other = create();
+    assert_eq!(other.check_room(500), Err(full.clone()));
+    other.write(&[1; 500]).unwrap();
+    assert_eq!(other.into_file().unwrap_err(), full);
     drop(file);
     assert_eq!(shared.used_bytes(), 0);
     // A file that is too large for its own limit is told that, and not that the spool is full.
     let mut large = Spool::create(&shared, "workbook_bytes_max", 10).unwrap();
-    large.reserve(5000).unwrap();
+    large.check_room(5000).unwrap();
     assert!(matches!(
         large.write(&[1; 11]),
         Err(DecodeError::Limit { .. })

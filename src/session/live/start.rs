@@ -12,6 +12,7 @@ use tracing::Span;
 use crate::access::Caller;
 use crate::batch::BatchLimits;
 use crate::batch::decided::DecidedRange;
+use crate::disk::SpoolDir;
 use crate::metrics::counted::Counted;
 use crate::model::import::Phase;
 use crate::progress::{Accepted, Outbox};
@@ -44,13 +45,17 @@ impl Live {
         let stop = CancellationToken::new();
         let attempt = Arc::new(AtomicU64::new(0));
         let has_place = Arc::new(Semaphore::new(0));
-        let whole = is_whole(&held.spec)
-            .then(|| WholeWriter::new(Arc::clone(&attempt), Arc::clone(&has_place)));
+        let spool_dir = sessions.config.spool_dir.for_one();
+        let whole = is_whole(&held.spec).then(|| {
+            let (attempt, has_place) = (Arc::clone(&attempt), Arc::clone(&has_place));
+            WholeWriter::new(attempt, has_place, spool_dir.clone())
+        });
         let (dealt_with_sender, dealt_with) = watch::channel(0);
         let ends = Ends {
             attempt,
             has_place,
             dealt_with: dealt_with_sender,
+            spool_dir,
             stop: stop.clone(),
         };
         let pipeline = pipeline(&sessions, &call.caller, &held, ends);
@@ -151,6 +156,7 @@ struct Ends {
     attempt: Arc<AtomicU64>,
     has_place: Arc<Semaphore>,
     dealt_with: watch::Sender<u64>,
+    spool_dir: SpoolDir,
     stop: CancellationToken,
 }
 
@@ -184,7 +190,7 @@ fn pipeline(sessions: &Sessions, caller: &Caller, held: &Held, ends: Ends) -> Pi
         decoders: Arc::clone(&sessions.decoders),
         metrics: sessions.metrics.clone(),
         decoder_program: config.decoder_program.clone(),
-        spool_dir: config.spool_dir.clone(),
+        spool_dir: ends.spool_dir,
         stop: ends.stop,
         runtime: tokio::runtime::Handle::current(),
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
+use crate::disk::SpoolDir;
 use crate::model::batch::Receipt;
 use crate::model::import::Failure;
 use crate::session::ending::{self, Ending};
@@ -44,6 +45,8 @@ pub(super) struct WholeWriter {
     told_below: u64,
     /// Lets the pipeline hand out batches.
     has_place: Arc<Semaphore>,
+    /// Where rejected rows are kept aside.
+    spill_dir: SpoolDir,
 }
 
 /// A running transaction.
@@ -67,7 +70,11 @@ pub(super) async fn receipt(whole: Option<&mut WholeWriter>) -> Option<Receipt> 
 }
 
 impl WholeWriter {
-    pub(super) fn new(wanted: Arc<AtomicU64>, has_place: Arc<Semaphore>) -> WholeWriter {
+    pub(super) fn new(
+        wanted: Arc<AtomicU64>,
+        has_place: Arc<Semaphore>,
+        spill_dir: SpoolDir,
+    ) -> WholeWriter {
         WholeWriter {
             wanted,
             seen: 0,
@@ -78,6 +85,7 @@ impl WholeWriter {
             may_be_committed: false,
             told_below: 0,
             has_place,
+            spill_dir,
         }
     }
 
@@ -131,7 +139,7 @@ impl Live {
         let options = WholeOptions {
             validate_only: self.held.spec.validate_only,
             per_batch: self.held.spec.commit_mode == CommitMode::PerBatch,
-            spill_dir: self.sessions.config.spool_dir.clone(),
+            spill_dir: whole.spill_dir.clone(),
             has_place: Arc::clone(&whole.has_place),
         };
         let write = async move {

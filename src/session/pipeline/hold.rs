@@ -2,68 +2,77 @@
 //! `finish` is verified.
 //!
 //! In: chunks of a file or frames of rows, as they arrive. Out: the same, from the beginning, as
-//! often as the transaction has to be tried. An unnamed file, so that nothing is left behind
-//! however the process ends; bounded by the limits on files and by the room that they share.
+//! often as the transaction has to be tried; a workbook that is not compressed is the file itself,
+//! so that it is there once. An unnamed file, so that nothing is left behind however the process
+//! ends; bounded by the limits on files and by the room that they share.
 
+use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::sniff::{Container, Head, sniff};
 use crate::decode::spool::Spool;
+use crate::decode::{Compression, FileOptions};
 use crate::disk::{SpoolDir, SpoolFile};
 use crate::model::frame::Frame;
+use crate::session::spec::FileSpec;
 
 /// Bytes that are read back at once.
 const PIECE_BYTES: usize = 256 << 10;
-/// What a zip or an OLE2 container begins with: those are workbooks, with a limit of their own.
-const WORKBOOK_MAGIC: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
+/// Bytes that tell a workbook from other files: the longest magic number of one.
+const HEAD_BYTES: usize = 8;
 
 /// Input on its way to disk.
 #[derive(Debug)]
 pub(super) struct Hold {
     spool: Spool,
-    limits: Limits,
-    /// Bytes that the caller announced; 0: nothing.
-    announced_bytes: u64,
-    /// The first bytes, until there are enough to tell a workbook.
+    /// The limit that holds for workbooks, bytes.
+    workbook_bytes_max: u64,
+    /// The first bytes of a file, [`HEAD_BYTES`] at most.
     head: Vec<u8>,
+    is_workbook: bool,
 }
 
 /// Complete input.
 #[derive(Debug)]
 pub(super) struct Held {
     file: SpoolFile,
+    is_workbook: bool,
 }
 
 impl Hold {
-    /// Nothing yet; the file is in `dir`, which has to have room for as many bytes as are
-    /// announced.
-    pub(super) fn create(
-        dir: &SpoolDir,
-        limits: &Limits,
-        announced_bytes: u64,
-    ) -> Result<Hold, DecodeError> {
-        let mut spool = Spool::create(dir, "csv_bytes_max", limits.csv_bytes_max)?;
-        spool.reserve(announced_bytes)?;
+    /// No rows yet; their file is in `dir`.
+    pub(super) fn rows(dir: &SpoolDir, limits: &Limits) -> Result<Hold, DecodeError> {
         Ok(Hold {
-            spool,
-            limits: limits.clone(),
-            announced_bytes,
+            spool: Spool::create(dir, "csv_bytes_max", limits.csv_bytes_max)?,
+            workbook_bytes_max: limits.workbook_bytes_max,
             head: Vec::new(),
+            is_workbook: false,
         })
     }
 
-    /// Appends bytes of a file.
-    pub(super) fn write(&mut self, data: &[u8]) -> Result<(), DecodeError> {
-        const HEAD_BYTES: usize = 4;
+    /// Nothing of a file yet; it is kept in `dir`, which has to have room now for as many bytes as
+    /// are announced.
+    pub(super) fn file(
+        dir: &SpoolDir,
+        limits: &Limits,
+        file: &FileSpec,
+    ) -> Result<Hold, DecodeError> {
+        let hold = Hold::rows(dir, limits)?;
+        hold.spool.check_room(file.total_bytes.unwrap_or(0))?;
+        Ok(hold)
+    }
+
+    /// Appends bytes of a file that is to be read with `options`.
+    pub(super) fn write(&mut self, data: &[u8], options: &FileOptions) -> Result<(), DecodeError> {
         if self.head.len() < HEAD_BYTES {
             let n_missing = HEAD_BYTES - self.head.len();
             self.head.extend(data.iter().take(n_missing));
-            if WORKBOOK_MAGIC.contains(&self.head.as_slice()) {
+            if !self.is_workbook && is_workbook(&self.head, options) {
+                self.is_workbook = true;
                 self.spool
-                    .set_limit("workbook_bytes_max", self.limits.workbook_bytes_max);
-                // Its decoder gets a copy.
-                self.spool.reserve_with_copy(self.announced_bytes)?;
+                    .set_limit("workbook_bytes_max", self.workbook_bytes_max);
             }
         }
         self.spool.write(data)
@@ -80,17 +89,32 @@ impl Hold {
     pub(super) fn finish(self) -> Result<Held, DecodeError> {
         Ok(Held {
             file: self.spool.into_file()?,
+            is_workbook: self.is_workbook,
         })
     }
 }
 
+/// Whether a file that begins with `head` is a workbook as it is. What is wrong with any other one
+/// is found when it is read.
+fn is_workbook(head: &[u8], options: &FileOptions) -> bool {
+    let is_plain = matches!(options.compression, None | Some(Compression::None));
+    let container = sniff(Head::Part(head), options);
+    is_plain && matches!(container, Ok(Some(Container::Zip | Container::Ole2)))
+}
+
 impl Held {
-    /// The bytes, piece by piece from the beginning. The room for a copy is free from here on.
+    /// A workbook, for its decoder to read, which is to be gone before this is read otherwise or
+    /// dropped; `None`: another file, or one that is to be unwrapped.
+    pub(super) fn workbook(&self) -> Result<Option<File>, DecodeError> {
+        let file = self.is_workbook.then(|| self.file.share()).transpose();
+        file.map_err(|error| DecodeError::io("share the spool file", &error))
+    }
+
+    /// The bytes, piece by piece from the beginning.
     pub(super) fn pieces<E: From<DecodeError>>(
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.file.trim();
         self.rewind()?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {

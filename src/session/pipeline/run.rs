@@ -5,6 +5,7 @@
 //! is refused before a row of it is written. What waits is no more than what those sessions had
 //! in flight.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,6 @@ use crate::decode::protocol::WorkbookRequest;
 use crate::decode::returned::Returned;
 use crate::decode::sandbox::Sandbox;
 use crate::decode::{Decoded, SourceHeader};
-use crate::disk::SpoolFile;
 use crate::mapping::Mapping;
 use crate::model::batch::Batch;
 use crate::model::frame::Frame;
@@ -163,7 +163,7 @@ impl Run {
     // Whole.
 
     pub(super) fn whole_rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
-        let mut hold = Hold::create(&self.pipeline.spool_dir, &self.pipeline.limits, 0)?;
+        let mut hold = Hold::rows(&self.pipeline.spool_dir, &self.pipeline.limits)?;
         let mut last_position = None;
         let totals = self.receive(&mut input, |run, input| match input {
             Input::Rows(rows) => {
@@ -198,8 +198,10 @@ impl Run {
         file: &FileSpec,
         mut input: Receiver<Input>,
     ) -> Result<Output, Stop> {
-        let (mut held, totals) = self.held_file(file, &mut input)?;
-        self.attempts(input, |run| run.decode_held(file, &mut held, totals))
+        let (mut held, totals, sha256) = self.held_file(file, &mut input)?;
+        self.attempts(input, |run| {
+            run.decode_held(file, &mut held, totals, sha256)
+        })
     }
 
     /// A file of which none is written unless it may be, see [`Run::holds_file`].
@@ -208,8 +210,8 @@ impl Run {
         file: &FileSpec,
         mut input: Receiver<Input>,
     ) -> Result<Output, Stop> {
-        let (mut held, totals) = self.held_file(file, &mut input)?;
-        self.decode_held(file, &mut held, totals)
+        let (mut held, totals, sha256) = self.held_file(file, &mut input)?;
+        self.decode_held(file, &mut held, totals, sha256)
     }
 
     fn decode_held(
@@ -217,27 +219,32 @@ impl Run {
         file: &FileSpec,
         held: &mut Held,
         totals: Totals,
+        sha256: [u8; 32],
     ) -> Result<Output, Stop> {
+        if let Some(workbook) = held.workbook()? {
+            self.workbook(workbook, &WorkbookRequest::of(&file.options))?;
+            return self.end(totals, Some(sha256));
+        }
         let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
         let mut intake = Intake::new(file, limits, dir);
         held.pieces(|piece| self.collect(|stopped, each| intake.feed(piece, stopped, each)))?;
         self.finish_file(file, intake, totals)
     }
 
-    /// A whole file, which is the one that it is said to be.
+    /// A whole file, which is the one that it is said to be, and its hash.
     fn held_file(
         &mut self,
         file: &FileSpec,
         input: &mut Receiver<Input>,
-    ) -> Result<(Held, Totals), Stop> {
+    ) -> Result<(Held, Totals, [u8; 32]), Stop> {
         let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
-        let mut hold = Hold::create(dir, limits, file.total_bytes.unwrap_or(0))?;
+        let mut hold = Hold::file(dir, limits, file)?;
         let mut receiving = Receiving::default();
         let totals = self.receive(input, |_, input| match input {
             Input::Chunk { data, crc32c } => {
                 check_crc(&data, crc32c)?;
                 receiving.add(&data);
-                Ok(hold.write(&data)?)
+                Ok(hold.write(&data, &file.options)?)
             }
             Input::Flush => Ok(()),
             _ => unreachable!("the session refuses rows of a file"),
@@ -248,7 +255,7 @@ impl Run {
         self.send(Output::Received {
             sha256: received.sha256,
         })?;
-        Ok((hold.finish()?, totals))
+        Ok((hold.finish()?, totals, received.sha256))
     }
 
     /// Decodes once, and again whenever the session asks for it.
@@ -336,18 +343,18 @@ impl Run {
             Ok(())
         })?;
         if let Some((spooled, request)) = workbook {
-            self.workbook(spooled, &request)?;
+            // The child has the file until the decoder is dropped, which is before its room is.
+            let (file, _room) = spooled.into_parts();
+            self.workbook(file, &request)?;
         }
         self.end(totals, Some(sha256))
     }
 
-    /// Lets a child process decode the spooled workbook.
-    fn workbook(&mut self, spooled: SpoolFile, request: &WorkbookRequest) -> Result<(), Stop> {
+    /// Lets a child process decode a workbook, which is gone afterwards.
+    fn workbook(&mut self, file: File, request: &WorkbookRequest) -> Result<(), Stop> {
         let _place = self.wait_for(Arc::clone(&self.pipeline.decoders))?;
         self.decode = Some(DecodeStage::begin());
         let program = &self.pipeline.decoder_program;
-        // The child has the file until the decoder is dropped, which is before its room is.
-        let (file, _room) = spooled.into_parts();
         let mut decoder = Sandbox::start(program, file, request, &self.pipeline.limits)?;
         self.send(Output::Decoding(decoder.killer()))?;
         loop {

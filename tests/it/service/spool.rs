@@ -11,14 +11,16 @@ use tonic_types::StatusExt;
 
 use crate::service::PEOPLE;
 use crate::service::files::workbook;
-use crate::support::service::{Service, file_header, file_messages, import_request, request};
+use crate::support::service::{
+    Service, chunks, file_header, file_messages, import_request, request,
+};
 use crate::support::waits::eventually;
 
 const ROOM: u64 = 1 << 20;
 
 fn with_little_room(config: &mut Config) {
     config.spool_bytes_max = Some(ROOM);
-    config.limits.workbook_bytes_max = ROOM;
+    config.limits.workbook_bytes_max = ROOM / 2;
 }
 
 /// Bytes that are spoken for.
@@ -39,33 +41,68 @@ fn announcing(id: &str, n_bytes: u64) -> proto::ImportHeader {
     header
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_announces_more_than_is_left_is_refused_and_may_resume() {
-    let service = Service::sqlite_with(PEOPLE, with_little_room).await;
-    let workbook = workbook();
-    // An import that holds all input until its end has announced most of the room, and is silent.
+/// An import that holds all input until its end: what it announces, sends, and then its silence, for
+/// as long as the sender lives.
+async fn silent(
+    announced: u64,
+    chunks: Vec<Payload>,
+) -> (mpsc::Sender<proto::ImportRequest>, Whole) {
     let header = proto::ImportHeader {
         commit_mode: CommitMode::Atomic.into(),
-        ..announcing("first", ROOM - 1000)
+        ..announcing("first", announced)
     };
-    let (sender, receiver) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(chunks.len() + 1);
     sender.send(request(Payload::Header(header))).await.unwrap();
+    for chunk in chunks {
+        sender.send(request(chunk)).await.unwrap();
+    }
+    (sender, Request::new(ReceiverStream::new(receiver)))
+}
+
+type Whole = Request<ReceiverStream<proto::ImportRequest>>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_announces_and_does_not_send_keeps_nobody_out() {
+    const SENT: usize = 100_000;
+    let service = Service::sqlite_with(PEOPLE, with_little_room).await;
+    let workbook = workbook();
+    let (sender, first) = silent(ROOM, chunks(&[b' '; SENT], SENT)).await;
     let mut client = service.another_client().await;
-    let first = Request::new(ReceiverStream::new(receiver));
     let second = async {
-        eventually("the room is taken", async || used(&service) == ROOM - 1000).await;
+        let is_taken = async || used(&service) == SENT as u64;
+        eventually("what was sent takes room", is_taken).await;
+        let header = announcing("second", workbook.len() as u64);
+        let ended = service.import(file_messages(header, &workbook)).await;
+        assert_eq!(ended.ok().inserted_row_count, 50);
+        drop(sender);
+    };
+    let (ended, ()) = tokio::join!(import_request(&mut client, first), second);
+    assert_eq!(ended.refusal().1, "INCOMPLETE_STREAM");
+    eventually("the room is given back", async || used(&service) == 0).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_announces_more_than_is_left_is_refused_and_may_resume() {
+    const TAKEN: usize = 1_047_000;
+    let service = Service::sqlite_with(PEOPLE, with_little_room).await;
+    let workbook = workbook();
+    // Chunks that are not collected before they are written.
+    let (sender, first) = silent(0, chunks(&[b' '; TAKEN], TAKEN / 10)).await;
+    let mut client = service.another_client().await;
+    let second = async {
+        let is_taken = async || used(&service) == TAKEN as u64;
+        eventually("the room is taken", is_taken).await;
         let n_bytes = workbook.len() as u64;
-        assert!(n_bytes > 1000);
+        assert!(n_bytes > ROOM - TAKEN as u64);
         let messages = file_messages(announcing("second", n_bytes), &workbook);
         // Refused with the first bytes: the others need not be sent.
         let some = messages.into_iter().take(2).map(request);
         let silent = futures::stream::iter(some).chain(futures::stream::pending());
         let mut client = service.client.clone();
         let ended = import_request(&mut client, Request::new(silent)).await;
-        assert_eq!(
-            ended.refusal(),
-            (Code::Unavailable, "OVERLOADED".to_owned())
-        );
+        let refusal = (Code::Unavailable, "OVERLOADED".to_owned());
+        assert_eq!(ended.refusal(), refusal);
         let status = ended.status.as_ref().unwrap();
         assert!(status.get_details_retry_info().is_some());
         assert_eq!(service.job("second").await.state(), proto::State::Suspended);
@@ -74,23 +111,88 @@ async fn who_announces_more_than_is_left_is_refused_and_may_resume() {
     let (ended, ()) = tokio::join!(import_request(&mut client, first), second);
     assert_eq!(ended.refusal().1, "INCOMPLETE_STREAM");
     eventually("the room is given back", async || used(&service) == 0).await;
-    // Whole, it is there twice: as it was sent, and for its decoder.
-    for commit_mode in [CommitMode::PerBatch, CommitMode::Atomic] {
+    let header = proto::ImportHeader {
+        resume: true,
+        ..announcing("second", workbook.len() as u64)
+    };
+    let ended = service.import(file_messages(header, &workbook)).await;
+    assert_eq!(ended.ok().inserted_row_count, 50);
+    eventually("the room is given back", async || used(&service) == 0).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workbook_that_waits_for_its_end_is_there_once() {
+    let workbook = workbook();
+    let n_bytes = workbook.len() as u64;
+    let service = Service::sqlite_with(PEOPLE, |config| {
+        config.spool_bytes_max = Some(n_bytes);
+    })
+    .await;
+    let atomic = proto::ImportHeader {
+        commit_mode: CommitMode::Atomic.into(),
+        ..announcing("atomic", n_bytes)
+    };
+    let tried = proto::ImportHeader {
+        validate_only: true,
+        ..file_header("tried", "people")
+    };
+    let refusing = proto::ImportHeader {
+        duplicate_file: proto::DuplicateFilePolicy::Refuse.into(),
+        ..announcing("refusing", n_bytes)
+    };
+    for header in [refusing, tried, atomic] {
+        let id = header.import_id.clone();
         service.execute_sqlite("delete from people").await;
-        let id = match commit_mode {
-            CommitMode::Atomic => "third",
-            _ => "second",
-        };
-        let header = proto::ImportHeader {
-            resume: true,
-            commit_mode: commit_mode.into(),
-            ..announcing(id, workbook.len() as u64)
-        };
         let ended = service.import(file_messages(header, &workbook)).await;
         assert_eq!(ended.ok().inserted_row_count, 50, "{id}");
         eventually("the room is given back", async || used(&service) == 0).await;
     }
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_workbook_that_never_fits_beside_itself_is_over_a_limit() {
+    let workbook = workbook();
+    let compressed = zstd::encode_all(workbook.as_slice(), 3).unwrap();
+    let needed = (workbook.len() + compressed.len()) as u64;
+    for (room, reason) in [(needed, None), (needed - 1, Some("LIMIT_EXCEEDED"))] {
+        let service = Service::sqlite_with(PEOPLE, |config| {
+            config.spool_bytes_max = Some(room);
+        })
+        .await;
+        let header = proto::ImportHeader {
+            commit_mode: CommitMode::Atomic.into(),
+            ..file_header("compressed", "people")
+        };
+        let ended = service.import(file_messages(header, &compressed)).await;
+        let refusal = ended.status.as_ref().map(|_| ended.refusal().1);
+        assert_eq!(refusal.as_deref(), reason);
+        eventually("the room is given back", async || used(&service) == 0).await;
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_rows_that_never_fit_beside_their_file_are_over_a_limit() {
+    // About 300,000 bytes; the rejected rows take half as much again at least, and less than twice.
+    let rejected = format!("{},x\n", "Ann".repeat(100)).repeat(1000);
+    let csv = format!("name,age\nBo,1\n{rejected}");
+    for (room, reason) in [(ROOM, None), (700_000, Some("LIMIT_EXCEEDED"))] {
+        let service = Service::sqlite_with(PEOPLE, |config| {
+            config.spool_bytes_max = Some(room);
+        })
+        .await;
+        let header = proto::ImportHeader {
+            commit_mode: CommitMode::Atomic.into(),
+            ..file_header("rejected", "people")
+        };
+        let ended = service.import(file_messages(header, csv.as_bytes())).await;
+        let refusal = ended.status.as_ref().map(|_| ended.refusal().1);
+        assert_eq!(refusal.as_deref(), reason);
+        eventually("the room is given back", async || used(&service) == 0).await;
+        service.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
