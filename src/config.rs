@@ -113,8 +113,9 @@ pub struct Config {
     /// Where unnamed temporary files are made. Default: the system's temporary directory.
     pub spool_dir: PathBuf,
     /// What all temporary files may take together, bytes: workbooks, what waits for the end of an
-    /// ATOMIC import or a dry run, exports as workbooks. At least `limits.workbook_bytes_max`;
-    /// ATOMIC imports of workbooks need twice their size. Default: as much as the disk has.
+    /// ATOMIC import or a dry run, exports as workbooks. At least twice
+    /// `limits.workbook_bytes_max`: a compressed workbook that waits is there as it was sent and
+    /// unwrapped. Default: as much as the disk has.
     pub spool_bytes_max: Option<u64>,
     /// The program that is started as `PROGRAM decode-worker`. Default: this one.
     pub decoder_program: PathBuf,

@@ -11,6 +11,7 @@ MIB = 2**20
 # Memory of the service beside decoders and bytes in flight: connections, buffers, code.
 SERVICE_BYTES = 512 * MIB  # OTHER_BYTES of src/config/memory.rs
 SPOOL_SHARE_MAX = 0.75
+WORKBOOK_DEFAULT = "256Mi"  # limits.workbook_bytes_max of src/decode/limits.rs
 # Connections of a replica beside its writers (design: a control pool of two).
 CONTROL_CONNECTIONS = 2
 # PostgreSQL's default, less what it reserves.
@@ -99,7 +100,10 @@ class Numbers(unittest.TestCase):
             mounts = {it["mountPath"]: it["name"] for it in container["volumeMounts"]}
             volume = volumes[mounts[env["ROWLIFT_SPOOL_DIR"]]]["emptyDir"]
             size = quantity(volume["sizeLimit"])
-            self.assertLessEqual(quantity(env["ROWLIFT_SPOOL_BYTES_MAX"]), SPOOL_SHARE_MAX * size)
+            spool = quantity(env["ROWLIFT_SPOOL_BYTES_MAX"])
+            self.assertLessEqual(spool, SPOOL_SHARE_MAX * size)
+            workbook = env.get("ROWLIFT_LIMITS_WORKBOOK_BYTES_MAX", WORKBOOK_DEFAULT)
+            self.assertLessEqual(2 * quantity(workbook), spool)
             for kind in ("requests", "limits"):
                 self.assertGreater(quantity(container["resources"][kind]["ephemeral-storage"]), size)
 

@@ -56,11 +56,12 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "bytes_in_flight_max",
         config.bytes_in_flight_max,
     )?;
+    // A compressed one that is sent again is there as it was sent and unwrapped.
     at_most(
         "limits.workbook_bytes_max",
         config.limits.workbook_bytes_max,
-        "spool_bytes_max",
-        config.spool_bytes_max.unwrap_or(u64::MAX),
+        "half of spool_bytes_max",
+        config.spool_bytes_max.unwrap_or(u64::MAX) / 2,
     )?;
     if !(MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&config.message_bytes_max) {
         return refuse(

@@ -193,6 +193,12 @@ const REFUSALS: &[Refusal] = &[
         "bytes_in_flight_max",
     ),
     (
+        "spool_bytes_max = \"511MiB\"",
+        &[],
+        "limits.workbook_bytes_max",
+        "half of spool_bytes_max",
+    ),
+    (
         "message_bytes_max = 1000",
         &[],
         "message_bytes_max",
