@@ -141,9 +141,16 @@ fn xlsx_options(room: &SpoolDir) -> xlsx::Options {
 }
 
 fn writer(room: &SpoolDir, n_rows: usize) -> Result<xlsx::Writer, ExportError> {
+    writer_of(["<&>\"'\u{1}\r\n", " = ", "ärger"], room, n_rows)
+}
+
+fn writer_of(
+    values: [&str; 3],
+    room: &SpoolDir,
+    n_rows: usize,
+) -> Result<xlsx::Writer, ExportError> {
     let columns = Columns::new(&layout(&["A", "B", "C"], Some(FileFormat::Xlsx)), 0);
     let mut writer = xlsx::Writer::new(columns, xlsx_options(room))?;
-    let values = ["<&>\"'\u{1}\r\n", " = ", "ärger"];
     let row = row(&values, vec![error("B7", "wrong")]);
     for _ in 0..n_rows {
         writer.row(&row)?;
@@ -154,20 +161,29 @@ fn writer(room: &SpoolDir, n_rows: usize) -> Result<xlsx::Writer, ExportError> {
 #[test]
 fn a_workbook_takes_no_less_room_than_its_files_have_bytes() {
     let room = SpoolDir::new(tempfile::env::temp_dir(), None);
-    let writer = writer(&room, 2_000).unwrap();
-    let for_rows = room.used_bytes();
-    let file = writer.finish(&|| true).unwrap();
-    let for_file = room.used_bytes();
-    let mut archive = zip::ZipArchive::new(file).unwrap();
-    let sheet = archive.by_name("xl/worksheets/sheet1.xml").unwrap().size();
-    assert!(
-        for_rows >= sheet && for_rows < sheet * 2,
-        "{for_rows} for {sheet}"
-    );
-    let (file, reservation) = archive.into_inner().into_parts();
-    assert_eq!(for_file, file.metadata().unwrap().len());
-    drop(reservation);
-    assert_eq!(room.used_bytes(), 0);
+    // Texts that look like what the format escapes are escaped themselves.
+    let escapes = "_x0041_".repeat(200);
+    let overlapping = "_x005F_x0041_".repeat(200);
+    let none = "\u{fffe}\u{ffff}".repeat(200);
+    for values in [
+        ["<&>\"'\u{1}\r\n", " = ", "ärger"],
+        [&escapes, &overlapping, &none],
+    ] {
+        let writer = writer_of(values, &room, 2_000).unwrap();
+        let for_rows = room.used_bytes();
+        let file = writer.finish(&|| true).unwrap();
+        let for_file = room.used_bytes();
+        let mut archive = zip::ZipArchive::new(file).unwrap();
+        let sheet = archive.by_name("xl/worksheets/sheet1.xml").unwrap().size();
+        assert!(
+            for_rows >= sheet && for_rows < sheet * 2,
+            "{for_rows} for {sheet}"
+        );
+        let (file, reservation) = archive.into_inner().into_parts();
+        assert_eq!(for_file, file.metadata().unwrap().len());
+        drop(reservation);
+        assert_eq!(room.used_bytes(), 0);
+    }
 }
 
 #[test]
@@ -188,4 +204,17 @@ fn a_workbook_without_room_is_refused_and_leaves_none_taken() {
     assert_eq!(error, full);
     assert_eq!(Failure::from(error).reason, Reason::Overloaded);
     assert_eq!(room.used_bytes(), ROOM - for_rows);
+}
+
+#[test]
+fn a_workbook_that_never_fits_beside_its_rows_is_told_so() {
+    let unbounded = SpoolDir::new(tempfile::env::temp_dir(), None);
+    let unfinished = writer(&unbounded, 100).unwrap();
+    let for_rows = unbounded.used_bytes();
+    drop(unfinished);
+    let room = SpoolDir::new(tempfile::env::temp_dir(), Some(for_rows));
+    let complete = writer(&room, 100).unwrap();
+    let error = complete.finish(&|| true).unwrap_err();
+    assert_eq!(Failure::from(error).reason, Reason::LimitExceeded);
+    assert_eq!(room.used_bytes(), 0);
 }

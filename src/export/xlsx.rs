@@ -80,7 +80,8 @@ struct Formats {
 
 impl Writer {
     /// A workbook with its header.
-    pub fn new(columns: Columns, options: Options) -> Result<Writer, ExportError> {
+    pub fn new(columns: Columns, mut options: Options) -> Result<Writer, ExportError> {
+        options.spool_dir = options.spool_dir.for_one();
         let n_columns = columns.names().len();
         if n_columns > COLUMNS_MAX {
             return Err(ExportError::Limit {
@@ -252,16 +253,19 @@ fn write(
     Ok(xml_bytes(&text) + CELL_BYTES)
 }
 
-/// What a text takes in XML, with control characters as `_x0001_`.
+/// What a text takes in XML, at most: control characters are `_x0001_`, and what looks like one
+/// begins with `_x005F_`.
 fn xml_bytes(text: &str) -> u64 {
-    let bytes = text.bytes().map(|byte| match byte {
-        b'&' => 5,
-        b'<' | b'>' => 4,
-        b'\t' | b'\n' => 1,
-        0..b' ' => 7,
-        _ => 1,
+    const ESCAPE_BYTES: usize = 6;
+    let escapes = text.matches("_x").count() * ESCAPE_BYTES;
+    let bytes = text.chars().map(|char| match char {
+        '&' => 5,
+        '<' | '>' => 4,
+        '\t' | '\n' => 1,
+        '\0'..' ' | '\u{fffe}' | '\u{ffff}' => 7,
+        _ => char.len_utf8(),
     });
-    bytes.sum()
+    (bytes.sum::<usize>() + escapes) as u64
 }
 
 fn column(at: usize) -> u16 {
