@@ -96,6 +96,7 @@ impl SpoolDir {
 
     /// The same directory and room for one import, or one other call: all files of what is
     /// returned, and of its clones, have to fit together.
+    #[must_use]
     pub fn for_one(&self) -> SpoolDir {
         SpoolDir {
             holder: Some(Holder::default()),

@@ -3,8 +3,9 @@
 //! In: [`Input`]s through a bounded channel. Out: how many of them are dealt with, and [`Output`]s
 //! through another one; batches carry the bytes that they pay for, and have waited for the rate and
 //! a writer of their table ([`dues`]): what waits for a table holds nothing that other owners want
-//! but the next batch of its own import, and its input. Ends when either channel closes or `stop` is cancelled; whoever cancels
-//! also kills the decoder's child, which [`Output::Decoding`] hands over.
+//! but the next batch of its own import, and its input. Ends when either channel closes or `stop`
+//! is cancelled; whoever cancels also kills the decoder's child, which [`Output::Decoding`] hands
+//! over.
 //!
 //! Streaming, rows are decoded as they arrive. Whole (ATOMIC, dry runs), the input waits in an
 //! unnamed file until `finish` is verified; then it is decoded, and decoded again whenever

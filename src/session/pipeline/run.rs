@@ -145,12 +145,10 @@ impl Run {
                 Some(Input::Finish(totals)) => return Ok(totals),
                 // Of an attempt that ended before all was there.
                 Some(Input::Again(_)) => {}
-                Some(input) => {
-                    take(self, input)?;
-                    self.pipeline.dealt_with.send_modify(|n| *n += 1);
-                }
+                Some(input) => take(self, input)?,
                 None => return Err(Stop::Gone),
             }
+            self.pipeline.dealt_with.send_modify(|n| *n += 1);
         }
     }
 

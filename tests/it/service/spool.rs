@@ -66,7 +66,7 @@ async fn who_announces_and_does_not_send_keeps_nobody_out() {
     const SENT: usize = 100_000;
     let service = Service::sqlite_with(PEOPLE, with_little_room).await;
     let workbook = workbook();
-    let (sender, first) = silent(ROOM, chunks(&[b' '; SENT], SENT)).await;
+    let (sender, first) = silent(ROOM, chunks(&vec![b' '; SENT], SENT)).await;
     let mut client = service.another_client().await;
     let second = async {
         let is_taken = async || used(&service) == SENT as u64;
@@ -88,7 +88,7 @@ async fn who_announces_more_than_is_left_is_refused_and_may_resume() {
     let service = Service::sqlite_with(PEOPLE, with_little_room).await;
     let workbook = workbook();
     // Chunks that are not collected before they are written.
-    let (sender, first) = silent(0, chunks(&[b' '; TAKEN], TAKEN / 10)).await;
+    let (sender, first) = silent(0, chunks(&vec![b' '; TAKEN], TAKEN / 10)).await;
     let mut client = service.another_client().await;
     let second = async {
         let is_taken = async || used(&service) == TAKEN as u64;
