@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, stream};
 use rowlift::client::ImportClient;
-use rowlift::client::messages::{self, finish_rows};
-use rowlift::proto::{ImportHeader, ImportRequest};
+use rowlift::client::messages::finish_rows;
+use rowlift::proto::ImportRequest;
 use rustix::process::Signal;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
@@ -21,7 +20,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::{
     MESSAGE_ROWS, endless, leaves_nothing, ledger_has, migrated, row_header, rows_beyond, whole,
 };
-use crate::support::businesses::{self, COLUMNS};
+use crate::support::businesses;
 use crate::support::postgres::Database;
 use crate::support::process::ServerProcess;
 use crate::support::proxy::Proxy;
@@ -254,61 +253,6 @@ async fn a_database_that_hangs_at_the_end_of_the_grace_leaves_no_caller_untold()
         stats(&import.end().await.unwrap());
         ledger_has(&direct, id, n_rows).await;
     }
-}
-
-/// What is told of an import that failed is told in full, or not yet.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_whose_rejects_are_not_stored_at_the_end_of_the_grace_is_found_again() {
-    const N_BAD: u64 = 100;
-    let database = migrated().await;
-    let mut server = ServerProcess::start(&database, &[("drain_grace", "100ms")]).await;
-    // Its transaction rolls back: rejected rows are stored by the way, once all is known.
-    let header = || ImportHeader {
-        validate_only: true,
-        max_rejected_row_count: Some(-1),
-        rejected_row_sample_count: i32::try_from(N_BAD).unwrap(),
-        ..row_header("fails")
-    };
-    // Ends once every row was written.
-    let begin = async |client: ImportClient| {
-        let row = vec![None; COLUMNS.len()];
-        let bad = messages::packed_rows(None, &vec![row; usize::try_from(N_BAD).unwrap()]);
-        let (written, is_written) = oneshot::channel();
-        let finish = stream::once(async move {
-            is_written.await.unwrap();
-            // Not the number of rows that were sent.
-            finish_rows(N_BAD.cast_signed() + 1)
-        });
-        let mut import = Running::messages(client, header(), stream::iter([bad]).chain(finish));
-        import
-            .until("all are rejected", |seen| seen.n_rejected == N_BAD)
-            .await;
-        written.send(()).unwrap();
-        import
-    };
-    let mut holder = PgConnection::connect(database.url()).await.unwrap();
-    let lock = "begin; lock table rowlift.rejected_rows in share mode";
-    holder.execute(sqlx::raw_sql(lock)).await.unwrap();
-    let import = begin(server.client().await).await;
-    a_statement_waits(&database).await;
-    server.signal(Signal::TERM);
-    let refusal = tokio::time::timeout(TOLD_MAX, import.refusal()).await;
-    assert_eq!(refusal.expect("told in time"), "UNAVAILABLE, DRAINING");
-    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
-    holder.close().await.unwrap();
-
-    let next = ServerProcess::start(&database, &[]).await;
-    let client = next.client().await;
-    let import = begin(client.clone()).await;
-    assert_eq!(
-        import.refusal().await,
-        "INVALID_ARGUMENT, CHECKSUM_MISMATCH"
-    );
-    let told = client.import("fails").await.unwrap().result.unwrap();
-    let stored = "select count(*) from rowlift.rejected_rows";
-    assert_eq!(database.value(stored).await, N_BAD.to_string());
-    let n_told = told.stats.unwrap().rejected_row_count;
-    assert_eq!(n_told, N_BAD.cast_signed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

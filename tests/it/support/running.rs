@@ -36,8 +36,6 @@ pub(crate) struct Seen {
     pub(crate) accepted: Option<(Instant, Accepted)>,
     /// The last committed offset.
     pub(crate) committed: i64,
-    /// Samples of rejected rows.
-    pub(crate) n_rejected: u64,
     /// The server has said that it stops.
     pub(crate) is_draining: bool,
 }
@@ -151,8 +149,7 @@ fn note(seen: &Mutex<Seen>, event: &Event) {
         }
         Event::Ack(ack) => seen.committed = ack.committed_offset,
         Event::Draining(_) => seen.is_draining = true,
-        Event::RejectedRow(_) => seen.n_rejected += 1,
-        Event::Progress(_) | Event::Result(_) => {}
+        Event::Progress(_) | Event::RejectedRow(_) | Event::Result(_) => {}
     }
 }
 
