@@ -13,7 +13,7 @@ use tonic::{Code, Request};
 use crate::service::PEOPLE;
 use crate::service::identity::{SHOP, by_token_with, with_token};
 use crate::support::service::{
-    Service, chunks, file_header, file_messages, finish, import_request, request, rows, rows_header,
+    Service, file_header, file_messages, finish, import_request, request, rows, rows_header,
 };
 use crate::support::waits::eventually;
 
@@ -246,51 +246,6 @@ async fn only_what_is_committed_is_owed_and_a_failure_waits_for_no_turn() {
         .import(file_messages(torn, b"name\nAnn\n\"Bo"))
         .await;
     assert_eq!(torn.refusal().1, "CORRUPT_FILE");
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_waits_for_a_turn_is_not_idle() {
-    let folder = tempfile::tempdir().unwrap();
-    let limits = "[[tables]]\nname = \"people\"\nrows_per_second_max = 5\n";
-    let service = Service::sqlite_with(&schema(), |config| {
-        limited(folder.path(), limits)(config);
-        config.imports_max = 1;
-        // The second batch waits longer than that, and longer than an idle import keeps its place.
-        config.idle_timeout = Duration::from_millis(1200);
-    })
-    .await;
-    let csv = format!("name\n{}", "Ann\n".repeat(20));
-    let (sender, receiver) = mpsc::channel(8);
-    let waiting = Payload::Header(file_header("waiting", "people"));
-    sender.send(request(waiting)).await.unwrap();
-    for chunk in chunks(csv.as_bytes(), csv.len()) {
-        sender.send(request(chunk)).await.unwrap();
-    }
-    let caller = async {
-        // It goes on when it sees that its rows are in.
-        eventually("all rows are in", async || {
-            n_people(&service).await.as_deref() == Some("20")
-        })
-        .await;
-        sender.send(request(finish())).await.unwrap();
-        drop(sender);
-    };
-    let other = async {
-        eventually("the first rows are in", async || {
-            n_people(&service).await.as_deref() != Some("0")
-        })
-        .await;
-        let ended = service.import(messages(header("other", "things"), 1)).await;
-        (ended, n_people(&service).await)
-    };
-    let mut client = service.client.clone();
-    let import = import_request(&mut client, Request::new(ReceiverStream::new(receiver)));
-    let (ended, (), (other, n_before)) = tokio::join!(import, caller, other);
-    assert_eq!(ended.ok().inserted_row_count, 20);
-    // The other had the only place once these rows were in.
-    assert_eq!(other.ok().inserted_row_count, 1);
-    assert_eq!(n_before.as_deref(), Some("20"));
     service.stop().await;
 }
 
