@@ -27,8 +27,12 @@ class Service:
                 [self.rowlift, "serve", "--listen", "127.0.0.1:0", "--database-url", database_url],
                 stdout=log, stderr=log, cwd=folder, env=environment)
         self.pid = self.process.pid
-        self.address = self._address()
-        self._wait()
+        try:
+            self.address = self._address()
+            self._wait()
+        except BaseException:
+            self.process.kill()
+            raise
 
     @property
     def rowlift(self):
