@@ -27,16 +27,17 @@ use crate::model::plan::WritePlan;
 use crate::model::reject::SourceKind;
 use crate::session::checks::{check_crc, check_file, check_rows, other_file};
 use crate::session::inbound::Totals;
-use crate::session::intake::{self, Intake, Receiving};
+use crate::session::intake::{self, Intake};
 use crate::session::spec::{DuplicateFile, FileSpec};
 use crate::writer::QueuedBatch;
 
 use super::decode_stage::DecodeStage;
 use super::dues;
-use super::hold::{Held, Hold};
 use super::sent_again::SentAgain;
 use super::source;
 use super::{Input, InputRows, MappedSource, Output, Pipeline, Stop};
+
+mod held;
 
 /// The state of a run.
 pub(super) struct Run {
@@ -158,135 +159,7 @@ impl Run {
         is_new.then(|| (rows.ordinals.end, rows.position.clone()))
     }
 
-    // Whole.
-
-    pub(super) fn whole_rows(&mut self, mut input: Receiver<Input>) -> Result<Output, Stop> {
-        let mut hold = Hold::rows(&self.pipeline.spool_dir, &self.pipeline.limits)?;
-        let mut last_position = None;
-        let totals = self.receive(&mut input, |run, input| match input {
-            Input::Rows(rows) => {
-                last_position = run.new_position(&rows).or(last_position.take());
-                let frames = run.packed(rows)?;
-                let mut frames = frames.iter();
-                Ok(frames.try_for_each(|frame| hold.write_frame(frame))?)
-            }
-            Input::Flush => Ok(()),
-            _ => unreachable!("the session refuses chunks of rows"),
-        })?;
-        check_rows(totals, self.next_row)?;
-        let mut held = hold.finish()?;
-        self.attempts(input, |run| {
-            run.begin_rows()?;
-            if let Some((end, position)) = &last_position {
-                let mapped = run.mapped.as_mut().expect("begun above");
-                mapped.batcher.note_position(*end, position.clone());
-            }
-            held.frames(|frame| {
-                if run.pipeline.stop.is_cancelled() {
-                    return Err(Stop::Gone);
-                }
-                run.decoded(Decoded::Rows(frame))
-            })?;
-            run.end(totals, totals.sha256)
-        })
-    }
-
-    pub(super) fn whole_file(
-        &mut self,
-        file: &FileSpec,
-        mut input: Receiver<Input>,
-    ) -> Result<Output, Stop> {
-        let (mut held, totals, sha256) = self.held_file(file, &mut input)?;
-        self.attempts(input, |run| {
-            run.decode_held(file, &mut held, totals, sha256)
-        })
-    }
-
-    /// A file of which none is written unless it may be, see [`Run::holds_file`].
-    pub(super) fn held_back_file(
-        &mut self,
-        file: &FileSpec,
-        mut input: Receiver<Input>,
-    ) -> Result<Output, Stop> {
-        let (mut held, totals, sha256) = self.held_file(file, &mut input)?;
-        self.decode_held(file, &mut held, totals, sha256)
-    }
-
-    fn decode_held(
-        &mut self,
-        file: &FileSpec,
-        held: &mut Held,
-        totals: Totals,
-        sha256: [u8; 32],
-    ) -> Result<Output, Stop> {
-        if let Some(workbook) = held.workbook()? {
-            self.workbook(workbook, &WorkbookRequest::of(&file.options))?;
-            return self.end(totals, Some(sha256));
-        }
-        let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
-        let mut intake = Intake::new(file, limits, dir);
-        held.pieces(|piece| self.collect(|stopped, each| intake.feed(piece, stopped, each)))?;
-        self.finish_file(file, intake, totals)
-    }
-
-    /// A whole file, which is the one that it is said to be, and its hash.
-    fn held_file(
-        &mut self,
-        file: &FileSpec,
-        input: &mut Receiver<Input>,
-    ) -> Result<(Held, Totals, [u8; 32]), Stop> {
-        let (limits, dir) = (&self.pipeline.limits, &self.pipeline.spool_dir);
-        let mut hold = Hold::file(dir, limits, file)?;
-        let mut receiving = Receiving::default();
-        let totals = self.receive(input, |_, input| match input {
-            Input::Chunk { data, crc32c } => {
-                check_crc(&data, crc32c)?;
-                receiving.add(&data);
-                Ok(hold.write(&data, &file.options)?)
-            }
-            Input::Flush => Ok(()),
-            _ => unreachable!("the session refuses rows of a file"),
-        })?;
-        let received = receiving.received();
-        check_file(file, self.pipeline.decided.file_sha256, totals, &received)?;
-        // What follows waits until the session has looked at this.
-        self.send(Output::Received {
-            sha256: received.sha256,
-        })?;
-        Ok((hold.finish()?, totals, received.sha256))
-    }
-
-    /// Decodes once, and again whenever the session asks for it.
-    fn attempts(
-        &mut self,
-        mut input: Receiver<Input>,
-        mut decode: impl FnMut(&mut Run) -> Result<Output, Stop>,
-    ) -> Result<Output, Stop> {
-        loop {
-            self.mapped = None;
-            self.waiting.clear();
-            self.has_place = false;
-            self.send(Output::Attempt(self.attempt))?;
-            match decode(self) {
-                Ok(end) => self.send(end)?,
-                // What went wrong with an attempt that is given up is of no interest.
-                Err(Stop::Gone) => return Err(Stop::Gone),
-                Err(_) if self.is_given_up() => {}
-                Err(stop) => return Err(stop),
-            }
-            loop {
-                match input.blocking_recv() {
-                    Some(Input::Again(attempt)) if attempt > self.attempt => {
-                        self.attempt = attempt;
-                        break;
-                    }
-                    Some(_) => {}
-                    None => return Err(Stop::Gone),
-                }
-            }
-        }
-    }
-
+    /// Whole: the session has begun another attempt.
     fn is_given_up(&self) -> bool {
         self.pipeline.attempt.load(Ordering::Acquire) > self.attempt
     }
