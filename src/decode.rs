@@ -8,7 +8,7 @@
 //! ```text
 //! chunk ─▶ unwrap (gzip, zstd) ─▶ sniff ─┬─ text ─────▶ csv ────────────────────────────▶ Decoded
 //!                                        └─ workbook ─▶ spool ─▶ sandbox ═ pipe ═ worker ─▶ Decoded
-//!                                                                         (child) sheet (calamine)
+//!                                                                         (child) sheet, xlsx
 //! ```
 
 use crate::model::frame::Frame;
@@ -26,10 +26,6 @@ pub mod spool;
 pub mod survey;
 pub mod unwrap;
 pub mod worker;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "calamine still reads xlsx; tests compare the two")
-)]
 mod xlsx;
 
 /// What files cannot tell, for GetServerInfo.

@@ -1,5 +1,6 @@
-//! A workbook's sheet as rows, or the first rows of all of its sheets: the only user of calamine,
-//! inside the decoder's child process.
+//! A workbook's sheet as rows, or the first rows of all of its sheets, inside the decoder's child
+//! process: the only user of calamine. xlsx has a [reader](crate::decode::xlsx) of its own, whose
+//! tests still compare it with calamine's.
 //!
 //! In: a seekable file and a [`WorkbookRequest`], or a [`SurveyRequest`]. Out: a header and frames,
 //! or frames and the sheets that they are of, through a [`Sink`].
@@ -8,10 +9,10 @@
 //! [`worker`](crate::decode::worker). Cancelled by killing the process.
 //!
 //! ```text
-//! file ─▶ container ─┬─ zip: package ─┬─ xlsx: places ∥ calamine's cells ─┬─▶ values ─▶ rows ─▶ Sink
-//!                    │                ├─ xlsb: records ───────────────────┤
-//!                    │                └─ ods: calamine's range ───────────┤
-//!                    └─ OLE2 ─────────── xls: calamine's range ───────────┘
+//! file ─▶ container ─┬─ zip ─┬─ xlsx: decode::xlsx ────────┬─▶ values ─▶ rows ─▶ Sink
+//!                    │       ├─ xlsb: package ─▶ records ──┤
+//!                    │       └─ ods: calamine's range ─────┤
+//!                    └─ OLE2 ── xls: calamine's range ─────┘
 //! ```
 
 use std::cell::Cell;
@@ -43,6 +44,7 @@ mod range;
 pub(crate) mod rows;
 mod tags;
 mod xlsb;
+#[cfg(test)]
 mod xlsx;
 
 /// Decodes the workbook in `file` into `sink`.
@@ -59,6 +61,19 @@ pub(crate) fn decode(
         });
     }
     with_job(request, limits, sink, |job| read(file, request.format, job))
+}
+
+/// Decodes an xlsx with the reader that ours is tested against.
+#[cfg(test)]
+pub(in crate::decode) fn decode_with_calamine(
+    file: File,
+    request: &WorkbookRequest,
+    sink: &mut dyn Sink,
+) -> Result<(), DecodeError> {
+    let file = SharedFile::new(file).map_err(|error| DecodeError::io("open the spool", &error))?;
+    with_job(request, &Limits::default(), sink, |job| {
+        xlsx::read(&file, job)
+    })
 }
 
 /// What every format needs to decode one sheet into `sink`.
@@ -120,7 +135,7 @@ fn read(file: File, declared: Option<FileFormat>, job: &mut Job<'_>) -> Result<(
         )));
     }
     match container {
-        Container::Xlsx => xlsx::read(&file, job),
+        Container::Xlsx => crate::decode::xlsx::read(&file, job),
         Container::Xlsb => xlsb::read(&file, job),
         Container::Ods => range::read_ods(&file, job),
         Container::Xls => range::read_xls(&file, job),

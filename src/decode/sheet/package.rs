@@ -154,7 +154,11 @@ impl Package {
         }
         Ok(by_extension)
     }
+}
 
+/// What only the reference reader of xlsx asks for.
+#[cfg(test)]
+impl Package {
     /// The paths of the sheets of an XML workbook, in the order of its list.
     pub(crate) fn xlsx_sheet_paths(&mut self) -> Result<Vec<String>, DecodeError> {
         let (folder, name) = self.main_part()?;
@@ -208,6 +212,7 @@ impl Relationship {
 }
 
 /// `r:id`, whatever the prefix.
+#[cfg(test)]
 fn is_id(name: &[u8]) -> bool {
     name.strip_suffix(b"id")
         .is_some_and(|prefix| prefix.is_empty() || prefix.ends_with(b":"))

@@ -249,6 +249,6 @@ pub(crate) fn decode_with_calamine(
     request: &WorkbookRequest,
 ) -> Result<Taken, DecodeError> {
     let mut taken = Taken::default();
-    sheet::decode(file(bytes), request, &Limits::default(), &mut taken)?;
+    sheet::decode_with_calamine(file(bytes), request, &mut taken)?;
     Ok(taken)
 }

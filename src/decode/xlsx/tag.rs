@@ -76,11 +76,6 @@ impl<'w> Tag<'w> {
         self.kind != TagKind::End && self.name == name
     }
 
-    /// Whether it closes an element that is not empty.
-    pub(crate) fn closes(&self, name: &[u8]) -> bool {
-        self.kind == TagKind::End && self.name == name
-    }
-
     /// The raw values of the attributes of these full names. All attributes are looked at: none
     /// of those asked for may stand there twice.
     pub(crate) fn attributes<const N: usize>(

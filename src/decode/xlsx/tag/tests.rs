@@ -18,7 +18,7 @@ fn names_lose_their_prefix_and_empty_elements_are_told() {
         assert_eq!((tag.name, tag.kind), (name.as_bytes(), kind), "{content}");
     }
     let end = Tag::parse(TagKind::End, b"x:row ", "part.xml", 0);
-    assert!(end.closes(b"row") && !end.opens(b"row"));
+    assert!(end.kind == TagKind::End && end.name == b"row" && !end.opens(b"row"));
 }
 
 #[test]
