@@ -94,21 +94,27 @@ async fn end(
     key: SessionKey,
     outcome: &ImportOutcome,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = ledger.begin().await?;
-    let sql = "SELECT i.reject_retention_ms FROM rowlift.imports i WHERE i.id = $1 \
-        AND i.epoch = $2 AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
-        AND s.epoch > $2) FOR NO KEY UPDATE OF i";
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, key.import);
-    arguments::add(&mut parameters, bigint(key.epoch));
-    let held = transaction.fetch(sql, parameters).await?;
+    let (import, epoch) = (key.import, bigint(key.epoch));
+    let begin = format!(
+        "{}SELECT i.reject_retention_ms FROM rowlift.imports i WHERE i.id = {import} \
+         AND i.epoch = {epoch} AND NOT EXISTS (SELECT FROM rowlift.sessions s \
+         WHERE s.import = i.id AND s.epoch > {epoch}) FOR NO KEY UPDATE OF i",
+        ledger.limits.begin()
+    );
+    let (mut transaction, held) = Transaction::begin(ledger.pool, &begin).await?;
     let Some(held) = held.first() else {
         transaction.rollback().await?;
         return Ok(false);
     };
     let retention = ledger.reject_retention_ms(held.try_get(0)?);
-    store_end(&mut transaction, ledger, key.import, outcome, retention).await?;
-    if !outcome.state.is_terminal() {
+    store_end(&mut transaction, ledger, import, outcome, retention).await?;
+    // One range is folded already.
+    if outcome.stats.batches > 1 {
+        fold::fold(&mut transaction, import).await?;
+    }
+    let end = if outcome.state.is_terminal() {
+        format!("{}; COMMIT", forget_sessions(import))
+    } else {
         let mut parameters = PgArguments::default();
         arguments::add(&mut parameters, key.import);
         arguments::add(&mut parameters, bigint(key.epoch));
@@ -120,10 +126,15 @@ async fn end(
             received_bytes = $3, received_rows = $4, retries = $5 \
             WHERE import = $1 AND epoch = $2";
         transaction.execute(sql, parameters).await?;
-    }
-    fold::fold(&mut transaction, key.import).await?;
-    transaction.commit().await?;
+        "COMMIT".to_owned()
+    };
+    transaction.end_with(&end).await?;
     Ok(true)
+}
+
+/// An import that has ended has no session.
+fn forget_sessions(import: i64) -> String {
+    format!("DELETE FROM rowlift.sessions WHERE import = {import}")
 }
 
 /// Writes state and outcome of an import whose row the transaction has locked.
@@ -162,10 +173,6 @@ async fn store_end(
         ids = forget::milliseconds(ledger.retention.ids)
     );
     transaction.execute(&sql, parameters).await?;
-    if terminal {
-        let sql = format!("DELETE FROM rowlift.sessions WHERE import = {import}");
-        transaction.simple(&sql).await?;
-    }
     Ok(())
 }
 
@@ -178,19 +185,8 @@ pub(super) async fn committed(
     ledger: Ledger<'_>,
     key: SessionKey,
 ) -> Result<Committed, StoreError> {
-    let read = async {
-        let mut transaction = ledger.begin().await?;
-        let progress = record::progress(&mut transaction, key.import).await?;
-        let rejected_by_code = record::rejected_by_code(&mut transaction, key.import).await?;
-        transaction.commit().await?;
-        Ok(Committed {
-            counts: progress.counts,
-            watermark: progress.watermark,
-            n_batches: progress.n_batches,
-            rejected_by_code,
-        })
-    };
-    read.await.map_err(error::of_ledger)
+    let committed = record::committed(ledger, key.import).await;
+    committed.map_err(error::of_ledger)
 }
 
 /// What is decided once nothing is in doubt; see [`crate::store::Store::settled`].
@@ -372,7 +368,8 @@ async fn cancel_now(
         };
         store_end(&mut transaction, ledger, stored.id, &outcome, retention).await?;
         fold::fold(&mut transaction, stored.id).await?;
-        transaction.commit().await?;
+        let end = format!("{}; COMMIT", forget_sessions(stored.id));
+        transaction.end_with(&end).await?;
         Ok(true)
     };
     end.await.map_err(error::of_ledger)

@@ -116,12 +116,18 @@ fn busy(stored: &Stored) -> StoreError {
 
 /// Stores a new import with its first session; `None` if the id is taken.
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
-    const SQL: &str = "INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
-        table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
-        reject_retention_ms, source_layout) \
-        VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12) \
-        ON CONFLICT (owner, import_id) DO NOTHING \
-        RETURNING id, floor(extract(epoch FROM create_time) * 1000)::int8";
+    // Its first session is told by no earlier one.
+    let sql = format!(
+        "WITH new AS (INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
+         table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
+         reject_retention_ms, source_layout) \
+         VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12) \
+         ON CONFLICT (owner, import_id) DO NOTHING RETURNING id, create_time), \
+         held AS (INSERT INTO rowlift.sessions (import, epoch, server, lease_until, \
+         received_bytes, received_rows) SELECT id, 1, $10, {lease}, 0, 0 FROM new) \
+         SELECT id, floor(extract(epoch FROM create_time) * 1000)::int8 FROM new",
+        lease = ledger.lease_sql()
+    );
     let mut parameters = PgArguments::default();
     arguments::add(&mut parameters, new.owner.as_str());
     arguments::add(&mut parameters, new.import_id.as_str());
@@ -129,14 +135,13 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
     add_description(&mut parameters, new);
     arguments::add(&mut parameters, layout(new));
     let mut transaction = ledger.begin().await?;
-    let rows = transaction.fetch(SQL, parameters).await?;
+    let rows = transaction.fetch(&sql, parameters).await?;
     let Some(row) = rows.first() else {
         transaction.rollback().await?;
         return Ok(None);
     };
     let import: i64 = row.try_get(0)?;
     let create_time_ms = row.try_get(1)?;
-    insert_session(&mut transaction, ledger, import, 1).await?;
     transaction.commit().await?;
     Ok(Some(OpenImport {
         key: SessionKey { import, epoch: 1 },

@@ -14,7 +14,7 @@ use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Ph
 use crate::model::reject::RowErrorCode;
 use crate::model::stats::{ImportStats, RowCounts};
 use crate::store::query::ImportFilter;
-use crate::store::{CommittedRange, StoreError};
+use crate::store::{Committed, CommittedRange, StoreError};
 
 use super::super::arguments::{self, bigint, number};
 use super::super::checkpoint;
@@ -160,17 +160,40 @@ pub(in super::super) async fn progress(
     transaction: &mut Transaction,
     import: i64,
 ) -> Result<Progress, sqlx::Error> {
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, import);
-    let rows = transaction.fetch(progress_sql!("$1"), parameters).await?;
-    match rows.first() {
-        Some(row) => Ok(Progress {
-            counts: checkpoint::counts_at(row, 0)?,
-            n_batches: row.try_get::<Option<i64>, _>(6)?.map_or(0, number),
-            watermark: number(row.try_get(7)?),
-        }),
-        None => Err(sqlx::Error::RowNotFound),
-    }
+    let rows = transaction.simple(&progress_sql(import)).await?;
+    progress_of(rows.first())
+}
+
+fn progress_sql(import: i64) -> String {
+    format!(progress_sql!("{}"), import)
+}
+
+fn progress_of(row: Option<&PgRow>) -> Result<Progress, sqlx::Error> {
+    let row = row.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Progress {
+        counts: checkpoint::counts_at(row, 0)?,
+        n_batches: row.try_get::<Option<i64>, _>(6)?.map_or(0, number),
+        watermark: number(row.try_get(7)?),
+    })
+}
+
+/// What of an import is committed, in one round trip.
+pub(in super::super) async fn committed(
+    ledger: Ledger<'_>,
+    import: i64,
+) -> Result<Committed, sqlx::Error> {
+    let begin = ledger.limits.begin();
+    let (progress, codes) = (progress_sql(import), codes_sql(import));
+    let all = format!("{begin}{progress}; {codes}; COMMIT");
+    let (transaction, rows) = Transaction::begin(ledger.pool, &all).await?;
+    transaction.ended();
+    let progress = progress_of(rows.first())?;
+    Ok(Committed {
+        counts: progress.counts,
+        watermark: progress.watermark,
+        n_batches: progress.n_batches,
+        rejected_by_code: by_code(rows.get(1..).unwrap_or_default())?,
+    })
 }
 
 /// Rejected rows by the name of their codes; a row with two counts under both.
@@ -178,12 +201,19 @@ pub(in super::super) async fn rejected_by_code(
     transaction: &mut Transaction,
     import: i64,
 ) -> Result<BTreeMap<String, u64>, sqlx::Error> {
-    let sql = format!(
+    by_code(&transaction.simple(&codes_sql(import)).await?)
+}
+
+fn codes_sql(import: i64) -> String {
+    format!(
         "SELECT code::int8, count(*) FROM rowlift.rejected_rows, unnest(codes) AS c(code) \
          WHERE import = {import} GROUP BY code"
-    );
+    )
+}
+
+fn by_code(rows: &[PgRow]) -> Result<BTreeMap<String, u64>, sqlx::Error> {
     let mut by_code = BTreeMap::new();
-    for row in transaction.simple(&sql).await? {
+    for row in rows {
         let code: i64 = row.try_get(0)?;
         let code = u8::try_from(code).ok().and_then(RowErrorCode::from_number);
         let name = code.and_then(|code| serde_json::to_value(code).ok());
