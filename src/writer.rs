@@ -2,17 +2,16 @@
 //!
 //! In: one batch with everything that its write needs. Out: its [`Receipt`], or why the import
 //! ends. Bounded by [`WriterPool`] (all imports together) and by the session, which keeps at most
-//! [`Writers::per_import`](crate::store::Writers) batches in flight. Fair between imports: the
-//! pool is first come, first served, and one import has few places in the line.
+//! [`Writers::per_import`](crate::store::Writers) batches in flight. Fair between imports:
+//! they take turns by the bytes that they have written ([`line`]).
 //! Dropping the future stops the statement: the store closes the connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field, info_span, warn};
 
@@ -25,11 +24,13 @@ use crate::store::{SessionKey, Store, StoreError, WriteRequest};
 use crate::telemetry;
 
 pub mod deadline;
+mod line;
 mod spill;
 pub mod tables;
 pub mod whole;
 
 use deadline::Deadline;
+use line::{Line, Place};
 use tables::Gate;
 
 /// First pause between attempts; doubles up to [`PAUSE_MAX`], each with jitter.
@@ -42,10 +43,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Places for writers, shared by all imports.
 #[derive(Debug, Clone)]
 pub struct WriterPool {
-    places: Arc<Semaphore>,
-    n_writers: usize,
-    /// Batches that wait for one.
-    waiting: Arc<AtomicUsize>,
+    line: Arc<Line>,
     /// Places of imports that keep theirs for all their rows.
     whole: Arc<Semaphore>,
 }
@@ -103,49 +101,30 @@ impl WriterPool {
     /// A pool of `n_writers` places.
     pub fn new(n_writers: usize) -> WriterPool {
         WriterPool {
-            places: Arc::new(Semaphore::new(n_writers)),
-            n_writers,
-            waiting: Arc::default(),
+            line: Arc::new(Line::new(n_writers)),
             whole: Arc::new(Semaphore::new((n_writers / Self::WHOLE_SHARE).max(1))),
         }
     }
 
-    /// Waits for a place. Cancel safe: a dropped wait leaves the line.
-    async fn place(&self) -> SemaphorePermit<'_> {
-        let _waiting = Waiting::among(&self.waiting);
-        let place = self.places.acquire().await;
-        place.expect("the pool is never closed")
+    /// Waits for a place for a batch of so many bytes. Cancel safe: a dropped wait leaves the line.
+    async fn place(&self, key: SessionKey, n_bytes: usize) -> Place {
+        let n_bytes = u64::try_from(n_bytes).unwrap_or(u64::MAX);
+        self.line.place(key.import, n_bytes).await
     }
 
-    /// Batches that wait for a place.
+    /// Batches that wait for one.
     pub fn n_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.line.n_waiting()
     }
 
     /// Places that are taken.
     pub fn n_busy(&self) -> usize {
-        self.n_writers - self.places.available_permits()
+        self.line.n_busy()
     }
 
     /// All places.
     pub fn n_writers(&self) -> usize {
-        self.n_writers
-    }
-}
-
-/// One that waits; counted until dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn among(all: &AtomicUsize) -> Waiting<'_> {
-        all.fetch_add(1, Ordering::Relaxed);
-        Waiting(all)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.line.n_places()
     }
 }
 
@@ -176,7 +155,7 @@ pub async fn write(
             biased;
             // A dropped wait leaves the line.
             () = context.stop.cancelled() => return Err(StoreError::Failed(stopping())),
-            place = pool.place() => place,
+            place = pool.place(context.key, queued.batch.n_bytes()) => place,
         };
         let begun = Instant::now();
         let waited = begun - queued_at;

@@ -24,6 +24,7 @@ use crate::model::reject::RejectedRow;
 use crate::model::stats::RowCounts;
 use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange};
 
+use super::line::Place;
 use super::spill::Spill;
 use super::{QueuedBatch, WriteContext, WriterPool, pause_after, stopping, unavailable};
 
@@ -197,7 +198,8 @@ async fn committed_after_all(
 /// The right to hold a transaction open and a writer's place, of the table's and of all.
 struct Places<'a> {
     _table: [Option<Taken>; 2],
-    _all: [SemaphorePermit<'a>; 2],
+    _share: SemaphorePermit<'a>,
+    _place: Place,
 }
 
 /// The early input, then those that follow.
@@ -251,10 +253,11 @@ async fn places<'a>(
         let right = context.gate.enter_whole().await;
         let share = pool.whole.acquire().await;
         let writer = context.gate.writer().await;
-        let place = pool.place().await;
+        let place = pool.place(context.key, 0).await;
         Places {
             _table: [right, writer],
-            _all: [share.expect("the pool is never closed"), place],
+            _share: share.expect("the pool is never closed"),
+            _place: place,
         }
     };
     tokio::select! {
