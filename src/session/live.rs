@@ -199,9 +199,14 @@ impl Live {
     {
         self.check_announced().await?;
         let admit = std::mem::replace(&mut self.stage, Span::none());
-        self.take_slot().instrument(admit).await?;
+        let told_queued = self.take_slot().instrument(admit).await?;
         self.stage = info_span!("import.receive", rows = field::Empty, bytes = field::Empty);
         self.phase = Phase::Receiving;
+        if told_queued {
+            self.report();
+        } else {
+            self.report_to_ledger(&self.stats());
+        }
         let interval = self.held.spec.progress_interval;
         let interval = interval.unwrap_or(self.sessions.config.progress_interval);
         let mut progress = tokio::time::interval(interval);
@@ -281,14 +286,15 @@ impl Live {
         }
     }
 
-    /// Waits for the right to run, telling the caller that it is queued.
-    async fn take_slot(&mut self) -> Result<(), Failure> {
+    /// Waits for the right to run; returns whether the caller was told that it is queued.
+    async fn take_slot(&mut self) -> Result<bool, Failure> {
         let sessions = Arc::clone(&self.sessions);
         let wait = sessions.config.queue_wait;
         let give_up_at = Instant::now() + wait;
         let slot = sessions.admission.slot();
         tokio::pin!(slot);
         let mut queued = tokio::time::interval(QUEUED_PROGRESS);
+        let mut told = false;
         // The first tick is immediate: it is for those who do not get a slot at once.
         loop {
             let bound = self.bound();
@@ -297,7 +303,7 @@ impl Live {
                 // Nothing is lost: whoever stops waiting leaves the line.
                 slot = &mut slot => {
                     self.slot = Some(slot);
-                    return Ok(());
+                    return Ok(told);
                 }
                 failure = stop_signal(&self.sessions, &mut self.registration) => {
                     return Err(failure);
@@ -309,7 +315,10 @@ impl Live {
                     let message = format!("waited {} s for a place, try again later", wait.as_secs());
                     return Err(overloaded(&message));
                 }
-                _ = queued.tick() => self.report(),
+                _ = queued.tick() => {
+                    told = true;
+                    self.report();
+                }
             }
         }
     }

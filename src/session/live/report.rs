@@ -20,12 +20,7 @@ impl Live {
                 let elapsed = Duration::from_millis(stats.elapsed_ms);
                 elapsed.mul_f64((1.0 - done) / done)
             });
-        self.registration.report(LiveCounters {
-            received_bytes: stats.received_bytes,
-            received_rows: stats.received_rows,
-            phase: self.phase,
-            retries: stats.retries,
-        });
+        self.report_to_ledger(&stats);
         let effective_columns = std::mem::take(&mut self.effective);
         self.outbox.progress(Progress {
             phase: self.phase,
@@ -33,6 +28,16 @@ impl Live {
             fraction,
             eta,
             effective_columns,
+        });
+    }
+
+    /// Counters for the next heartbeat, and for those who ask how many imports are in which phase.
+    pub(super) fn report_to_ledger(&self, stats: &ImportStats) {
+        self.registration.report(LiveCounters {
+            received_bytes: stats.received_bytes,
+            received_rows: stats.received_rows,
+            phase: self.phase,
+            retries: stats.retries,
         });
     }
 
