@@ -226,12 +226,15 @@ impl Batcher {
     }
 
     fn close(&mut self) -> Batch {
-        let fresh_rows = RowBuffer::new(self.rows.n_columns());
+        self.rows_target = self.rows_target.saturating_mul(2).min(self.limits.rows_max);
+        let n_rows_next = self.n_rows_expected();
+        let fresh_rows = self.rows.like(n_rows_next);
+        let fresh_sources = Vec::with_capacity(n_rows_next);
         let batch = Batch {
             index: self.next_index,
             range: self.start..self.end,
             rows: std::mem::replace(&mut self.rows, fresh_rows),
-            sources: std::mem::take(&mut self.sources),
+            sources: std::mem::replace(&mut self.sources, fresh_sources),
             frames: std::mem::take(&mut self.frames),
             rejected: std::mem::take(&mut self.rejected),
             rows_hash: std::mem::take(&mut self.rows_hash),
@@ -243,8 +246,17 @@ impl Batcher {
         self.rejected_bytes = 0;
         self.next_index += 1;
         self.start = self.end;
-        self.rows_target = self.rows_target.saturating_mul(2).min(self.limits.rows_max);
         batch
+    }
+
+    /// Rows that the next batch will have, if they are like those of the open one; 0: not known.
+    fn n_rows_expected(&self) -> usize {
+        let n_rows = self.rows.n_rows();
+        if n_rows == 0 || self.rows_target == usize::MAX {
+            return 0;
+        }
+        let row_bytes = (self.frames_bytes + self.rows.n_bytes()).div_ceil(n_rows);
+        self.rows_target.min(self.limits.bytes_max / row_bytes + 1)
     }
 
     /// The last place whose row batch ends within the batch that is being closed.

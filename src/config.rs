@@ -30,6 +30,7 @@ use crate::store::copying::Copying;
 
 mod cgroup;
 mod check;
+mod batches;
 pub mod database_url;
 pub mod error;
 pub mod identity;
@@ -211,7 +212,7 @@ impl Config {
     /// For tests and embedding: defaults with this database, on a free port of the loopback
     /// interface; neither file nor variables are looked at.
     pub fn in_process(database_url: &str) -> Result<Config, ConfigError> {
-        let config = Config {
+        let mut config = Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: DatabaseUrl::parse(database_url).map_err(|message| {
                 ConfigError::Invalid {
@@ -222,6 +223,7 @@ impl Config {
             })?,
             ..Config::default()
         };
+        batches::fit(&mut config, |_| false);
         check::values(&config)?;
         Ok(config)
     }
@@ -294,6 +296,7 @@ impl Config {
         if !set.was_set("writers_per_import") {
             config.writers_per_import = config.writers_per_import.min(config.writers_max);
         }
+        batches::fit(&mut config, |name| set.was_set(name));
         check::values(&config)?;
         Ok((config, set))
     }
@@ -326,7 +329,7 @@ impl Default for Config {
             writers_per_import: cores.max(2),
             bytes_in_flight_max: 256 << 20,
             batch_rows_max: 20_000,
-            batch_bytes_max: 8 << 20,
+            batch_bytes_max: 4 << 20,
             batch_rows_first: 500,
             rejected_rows_max: 10_000,
             reject_retention: Duration::from_hours(7 * 24),

@@ -4,6 +4,8 @@
 //! values share one buffer, so a row costs no allocation of its own. Bounded by the batcher,
 //! which closes a batch by rows and by [`RowBuffer::n_bytes`].
 
+use std::ops::Range;
+
 /// A value of a mapped column, in the form that its [`ColumnType`](super::table::ColumnType)
 /// calls for.
 ///
@@ -46,6 +48,7 @@ pub enum Value<'a> {
 pub struct RowBuffer {
     n_columns: usize,
     slots: Vec<Slot>,
+    text: String,
     bytes: Vec<u8>,
 }
 
@@ -94,6 +97,18 @@ impl RowBuffer {
         }
     }
 
+    /// An empty buffer with room for `n_rows` rows that are like those of this one.
+    pub fn like(&self, n_rows: usize) -> RowBuffer {
+        let n_before = self.n_rows().max(1);
+        let share = |n_bytes: usize| n_bytes.div_ceil(n_before).saturating_mul(n_rows);
+        RowBuffer {
+            n_columns: self.n_columns,
+            slots: Vec::with_capacity(n_rows.saturating_mul(self.n_columns)),
+            text: String::with_capacity(share(self.text.len())),
+            bytes: Vec::with_capacity(share(self.bytes.len())),
+        }
+    }
+
     /// Values in a row.
     pub fn n_columns(&self) -> usize {
         self.n_columns
@@ -106,7 +121,7 @@ impl RowBuffer {
 
     /// Bytes that the rows take up in memory.
     pub fn n_bytes(&self) -> usize {
-        self.bytes.len() + self.slots.len() * size_of::<Slot>()
+        self.text.len() + self.bytes.len() + self.slots.len() * size_of::<Slot>()
     }
 
     /// Appends one value to the row under construction; `n_columns` of them make a row.
@@ -121,8 +136,8 @@ impl RowBuffer {
             Value::Bool(value) => Slot::Bool(value),
             Value::Int(value) => Slot::Int(value),
             Value::Float(value) => Slot::Float(value),
-            Value::Decimal(text) => Slot::Decimal(self.store(text.as_bytes())),
-            Value::Text(text) => Slot::Text(self.store(text.as_bytes())),
+            Value::Decimal(text) => Slot::Decimal(self.store_text(text)),
+            Value::Text(text) => Slot::Text(self.store_text(text)),
             Value::Bytes(bytes) => Slot::Bytes(self.store(bytes)),
             Value::Uuid(uuid) => Slot::Uuid(self.store(&uuid).start),
             Value::Date(days) => Slot::Date(days),
@@ -156,19 +171,39 @@ impl RowBuffer {
     }
 
     fn store(&mut self, slice: &[u8]) -> Span {
-        let start = u32::try_from(self.bytes.len()).expect("a batch is below 4 GiB");
-        let length = u32::try_from(slice.len()).expect("a value is below 4 GiB");
+        let span = Span::new(self.bytes.len(), slice.len());
         self.bytes.extend_from_slice(slice);
-        Span { start, length }
+        span
+    }
+
+    fn store_text(&mut self, text: &str) -> Span {
+        let span = Span::new(self.text.len(), text.len());
+        self.text.push_str(text);
+        span
     }
 
     fn slice(&self, span: Span) -> &[u8] {
-        let start = span.start as usize;
-        &self.bytes[start..start + span.length as usize]
+        &self.bytes[span.range()]
     }
 
     fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(self.slice(span)).expect("pushed as text")
+        self.text.get(span.range()).expect("pushed as text")
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    fn new(start: usize, length: usize) -> Span {
+        Span {
+            start: u32::try_from(start).expect("a batch is below 4 GiB"),
+            length: u32::try_from(length).expect("a value is below 4 GiB"),
+        }
+    }
+
+    fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.length as usize
     }
 }
 

@@ -46,9 +46,10 @@ use signals::{caller_gone, feed, sleep_until, stop_signal};
 use whole::WholeWriter;
 
 /// Messages between session and pipeline.
-const INPUTS_MAX: usize = 4;
-/// Batches between pipeline and session, beside those in flight.
-const OUTPUTS_MAX: usize = 2;
+const INPUTS_MAX: usize = 2;
+/// Batches between pipeline and session, beside those in flight and the one that waits for room here:
+/// as many wait as there are writers of an import on two cores.
+const OUTPUTS_MAX: usize = 1;
 /// An import that waits this long for its caller gives its slot back.
 const SLOT_IDLE: Duration = Duration::from_secs(1);
 /// Writes that still run so long after the end of a stop's grace are cut, so that their import is
