@@ -42,6 +42,8 @@ fn table(schema: &str, name: &str) -> Arc<Table> {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     })
 }
 

@@ -64,6 +64,12 @@ pub struct Table {
     pub row_security: bool,
     /// Columns that exclusion constraints read; expressions may read any, and count as all.
     pub excluded_columns: Vec<String>,
+    /// What becomes of a new row may depend on other rows by more than `unique_keys`, foreign keys
+    /// and `excluded_columns` say: triggers, rules, functions in defaults and checks, keys that a
+    /// partition has by itself. Always set by stores whose imports have one writer.
+    pub order_shows_on_insert: bool,
+    /// The same of a row that is updated: triggers and rules.
+    pub order_shows_on_update: bool,
 }
 
 /// One column.
@@ -171,6 +177,24 @@ pub struct UniqueKey {
     pub predicate: String,
     /// SKIP and UPDATE may go by it: it is checked at once, whether plain or not.
     pub arbiter: bool,
+    /// Which rows meet in it.
+    pub meets: Meets,
+}
+
+/// Which rows meet in a unique key, as far as their [`Value`](super::value::Value)s tell; of a partial
+/// index as if it held every row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meets {
+    /// Those whose columns of the key are all the same, numbers by their worth. A row with a NULL
+    /// among them meets none.
+    NullsApart,
+    /// The same, and NULL is the same as NULL.
+    NullsAlike,
+    /// Only the database can tell: expressions, operators of the index's own, collations that take
+    /// different text for the same, types that pad, fold or round.
+    Untold,
+    /// The same, and by columns that the key does not name: one that it names is generated.
+    Derived,
 }
 
 /// A foreign key.

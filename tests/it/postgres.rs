@@ -9,4 +9,5 @@ mod fixture;
 mod isolation;
 mod ledger;
 mod notes;
+mod overlap;
 mod types;

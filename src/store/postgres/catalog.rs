@@ -2,18 +2,16 @@
 //!
 //! In: an allow-list, a name or none. Out: [`Table`]s with what the list says of their columns.
 //! Only ordinary and partitioned tables exist for callers, and none of the system's or the ledger's
-//! schemas, whatever the list's patterns. Five queries for any number of tables, in one
-//! transaction.
+//! schemas, whatever the list's patterns. Five queries for any number of tables, six where
+//! some have code of their own, in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
-use crate::model::table::{
-    CheckConstraint, Column, ColumnType, ForeignKey, NumericBounds, Table, TableName, UniqueKey,
-};
+use crate::model::table::{CheckConstraint, ForeignKey, Meets, Table, TableName, UniqueKey};
 use crate::store::StoreError;
 use crate::store::allow::AllowList;
 
@@ -21,48 +19,44 @@ use super::connection::{Limits, Transaction};
 use super::pool::Pool;
 use super::{arguments, error};
 
+mod column;
+mod order;
+
 /// Tables that a caller may see at most: beyond, the allow-list's patterns are too wide.
 const TABLES_MAX: usize = 10_000;
 
-/// `varchar(n)` and `char(n)` count their modifier from here; `numeric` too.
-const MODIFIER_OFFSET: i32 = 4;
+/// What is of interest only while tables are read. Columns are told by their table's id and their
+/// name.
+#[derive(Debug, Default)]
+struct Facts {
+    /// Columns whose values are the same to the database exactly where they are the same as
+    /// [`Value`](crate::model::value::Value)s, numbers by their worth.
+    exact: BTreeSet<(i64, String)>,
+    /// Columns that are generated from others.
+    computed: BTreeSet<(i64, String)>,
+    /// Tables of which [`order`] may have something to tell; for all others it need not be asked.
+    suspects: BTreeSet<i64>,
+}
 
 const LIST_SQL: &str = "
 SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.row_security_active(c.oid),
        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
              AND a.attnum > 0 AND NOT a.attisdropped AND EXISTS (
              SELECT FROM pg_catalog.pg_constraint x WHERE x.conrelid = c.oid AND x.contype = 'x'
-             AND (a.attnum = ANY (x.conkey) OR 0 = ANY (x.conkey))))
+             AND (a.attnum = ANY (x.conkey) OR 0 = ANY (x.conkey) OR EXISTS (
+                 SELECT FROM pg_catalog.pg_attribute g WHERE g.attrelid = c.oid
+                 AND g.attgenerated <> '' AND g.attnum = ANY (x.conkey))))),
+       c.relkind = 'p' OR c.relhasrules OR c.relchecks > 0
+           OR c.relhastriggers AND EXISTS (
+               SELECT FROM pg_catalog.pg_trigger g
+               WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+           OR EXISTS (
+               SELECT FROM pg_catalog.pg_attrdef e JOIN pg_catalog.pg_depend d
+                   ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = e.oid
+               WHERE e.adrelid = c.oid AND d.refclassid = 'pg_catalog.pg_proc'::regclass)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', 'rowlift')
   AND n.nspname !~ '^pg_' ";
-
-const COLUMNS_SQL: &str = "
-WITH RECURSIVE base AS (
-    SELECT a.attrelid, a.attnum, a.atttypid AS type_id, a.atttypmod AS modifier,
-           false AS not_null, false AS has_default
-    FROM pg_catalog.pg_attribute a
-    WHERE a.attrelid = ANY ($1::int8[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
-    UNION ALL
-    SELECT b.attrelid, b.attnum, t.typbasetype,
-           CASE WHEN b.modifier = -1 THEN t.typtypmod ELSE b.modifier END,
-           b.not_null OR t.typnotnull, b.has_default OR t.typdefault IS NOT NULL
-    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type_id
-    WHERE t.typtype = 'd'
-)
-SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       NOT (a.attnotnull OR b.not_null),
-       a.atthasdef OR a.attidentity <> '' OR b.has_default,
-       a.attgenerated <> '' OR a.attidentity = 'a',
-       t.typname::text, b.modifier, t.typtype::text, n.nspname = 'pg_catalog',
-       t.typcategory = 'A',
-       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid
-             ORDER BY e.enumsortorder)
-FROM base b
-JOIN pg_catalog.pg_type t ON t.oid = b.type_id AND t.typtype <> 'd'
-JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
-ORDER BY a.attrelid, a.attnum";
 
 // `indnullsnotdistinct` exists from PostgreSQL 15 on: read through JSON it may be missing. An
 // index whose operators or collation are not its columns' own does not compare as `=` does.
@@ -71,13 +65,7 @@ ORDER BY a.attrelid, a.attnum";
 const UNIQUE_SQL: &str = "
 SELECT x.indrelid::int8, coalesce(k.conname, i.relname)::text, x.indisprimary,
        x.indpred IS NULL AND x.indexprs IS NULL AND x.indimmediate
-           AND NOT coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false)
-           AND NOT EXISTS (
-               SELECT FROM generate_series(0, x.indnkeyatts - 1) AS p(at)
-               JOIN pg_catalog.pg_attribute a
-                   ON a.attrelid = x.indrelid AND a.attnum = x.indkey[p.at]
-               JOIN pg_catalog.pg_opclass o ON o.oid = x.indclass[p.at]
-               WHERE NOT o.opcdefault OR x.indcollation[p.at] NOT IN (0, a.attcollation)),
+           AND NOT coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
        pg_catalog.pg_get_indexdef(x.indexrelid),
        ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) AS p(at)
              JOIN pg_catalog.pg_attribute a
@@ -103,12 +91,21 @@ SELECT x.indrelid::int8, coalesce(k.conname, i.relname)::text, x.indisprimary,
                  ON a.attrelid = x.indrelid AND a.attnum = x.indkey[p.at] AND a.attnum > 0
              ORDER BY p.at),
        coalesce(pg_catalog.pg_get_expr(x.indpred, x.indrelid), ''),
-       x.indisvalid AND x.indimmediate
+       x.indisvalid AND x.indimmediate,
+       NOT EXISTS (
+           SELECT FROM generate_series(0, x.indnkeyatts - 1) AS p(at)
+           JOIN pg_catalog.pg_attribute a
+               ON a.attrelid = x.indrelid AND a.attnum = x.indkey[p.at]
+           JOIN pg_catalog.pg_opclass o ON o.oid = x.indclass[p.at]
+           WHERE NOT o.opcdefault OR x.indcollation[p.at] NOT IN (0, a.attcollation)),
+       x.indexprs IS NULL,
+       coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
+       x.indisvalid
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_catalog.pg_constraint k
     ON k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u')
-WHERE x.indrelid = ANY ($1::int8[]::oid[]) AND x.indisunique AND x.indisvalid
+WHERE x.indrelid = ANY ($1::int8[]::oid[]) AND x.indisunique
 ORDER BY x.indrelid, x.indisprimary DESC, 2";
 
 const FOREIGN_SQL: &str = "
@@ -184,18 +181,19 @@ async fn load(
     name: Option<&str>,
 ) -> Result<Vec<Arc<Table>>, sqlx::Error> {
     let (mut transaction, _) = Transaction::begin(pool, &limits.begin()).await?;
-    let mut tables = list(&mut transaction, allow, name).await?;
+    let mut facts = Facts::default();
+    let mut tables = list(&mut transaction, allow, name, &mut facts).await?;
     if !tables.is_empty() {
         let ids: Vec<i64> = tables.keys().copied().collect();
-        for row in fetch(&mut transaction, COLUMNS_SQL, &ids).await? {
+        for row in fetch(&mut transaction, column::SQL, &ids).await? {
             with_table(&mut tables, &row, |table| {
-                table.columns.push(column(&row)?);
+                table.columns.push(column::read(&row, &mut facts)?);
                 Ok(())
             })?;
         }
         for row in fetch(&mut transaction, UNIQUE_SQL, &ids).await? {
             with_table(&mut tables, &row, |table| {
-                table.unique_keys.push(unique_key(&row)?);
+                table.unique_keys.extend(unique_key(&row, &mut facts)?);
                 Ok(())
             })?;
         }
@@ -214,6 +212,7 @@ async fn load(
                 Ok(())
             })?;
         }
+        order::note(&mut transaction, &facts.suspects, &mut tables).await?;
     }
     transaction.commit().await?;
     let allowed = tables.into_values().filter_map(|table| allow.apply(table));
@@ -227,6 +226,7 @@ async fn list(
     transaction: &mut Transaction,
     allow: &AllowList,
     name: Option<&str>,
+    facts: &mut Facts,
 ) -> Result<BTreeMap<i64, Table>, sqlx::Error> {
     let rows = match name {
         None => transaction.simple(LIST_SQL).await?,
@@ -264,8 +264,14 @@ async fn list(
             checks: Vec::new(),
             row_security: row.try_get(3)?,
             excluded_columns: row.try_get(4)?,
+            order_shows_on_insert: false,
+            order_shows_on_update: false,
         };
-        tables.insert(row.try_get(0)?, table);
+        let id = row.try_get(0)?;
+        if row.try_get(5)? {
+            facts.suspects.insert(id);
+        }
+        tables.insert(id, table);
     }
     Ok(tables)
 }
@@ -293,91 +299,13 @@ fn with_table(
     }
 }
 
-fn column(row: &PgRow) -> Result<Column, sqlx::Error> {
-    let base = BaseType {
-        name: row.try_get(6)?,
-        modifier: row.try_get(7)?,
-        is_enum: row.try_get::<String, _>(8)? == "e",
-        is_builtin: row.try_get(9)?,
-        is_array: row.try_get(10)?,
-        labels: row.try_get(11)?,
-    };
-    Ok(Column {
-        name: row.try_get(1)?,
-        ty: column_type(base),
-        type_name: row.try_get(2)?,
-        nullable: row.try_get(3)?,
-        has_default: row.try_get(4)?,
-        generated: row.try_get(5)?,
-        importable: false,
-        assignable: false,
-        aliases: Vec::new(),
-    })
-}
-
-/// A column's type, below its domains.
-#[derive(Debug)]
-struct BaseType {
-    name: String,
-    modifier: i32,
-    is_enum: bool,
-    is_builtin: bool,
-    is_array: bool,
-    labels: Vec<String>,
-}
-
-fn column_type(base: BaseType) -> ColumnType {
-    if base.is_enum {
-        return ColumnType::Enum(base.labels.into());
+/// A key; `None`: its index refuses rows, but is not valid for anything else.
+fn unique_key(row: &PgRow, facts: &mut Facts) -> Result<Option<UniqueKey>, sqlx::Error> {
+    let table: i64 = row.try_get(0)?;
+    if !row.try_get::<bool, _>(13)? {
+        facts.suspects.insert(table);
+        return Ok(None);
     }
-    if base.is_array {
-        return ColumnType::Array;
-    }
-    if !base.is_builtin {
-        // The extension's type: its binary form is that of text.
-        return if base.name == "citext" {
-            ColumnType::Text
-        } else {
-            ColumnType::Other
-        };
-    }
-    let length = u32::try_from(base.modifier - MODIFIER_OFFSET).ok();
-    match base.name.as_str() {
-        "text" => ColumnType::Text,
-        "varchar" => ColumnType::Varchar(length),
-        // Without a length it is `bpchar`, which holds any.
-        "bpchar" => length.map_or(ColumnType::Varchar(None), ColumnType::Char),
-        "int2" => ColumnType::Int2,
-        "int4" => ColumnType::Int4,
-        "int8" => ColumnType::Int8,
-        "numeric" => ColumnType::Numeric(numeric_bounds(base.modifier)),
-        "float4" => ColumnType::Float4,
-        "float8" => ColumnType::Float8,
-        "bool" => ColumnType::Bool,
-        "date" => ColumnType::Date,
-        "time" => ColumnType::Time,
-        "timestamp" => ColumnType::Timestamp,
-        "timestamptz" => ColumnType::TimestampTz,
-        "uuid" => ColumnType::Uuid,
-        "json" => ColumnType::Json,
-        "jsonb" => ColumnType::Jsonb,
-        "bytea" => ColumnType::Bytea,
-        _ => ColumnType::Other,
-    }
-}
-
-/// Precision in the upper 16 bits, scale in the lower 11, negative from 15 on.
-fn numeric_bounds(modifier: i32) -> Option<NumericBounds> {
-    let packed = modifier
-        .checked_sub(MODIFIER_OFFSET)
-        .filter(|it| *it >= 0)?;
-    Some(NumericBounds {
-        precision: (packed >> 16) & 0xFFFF,
-        scale: ((packed & 0x7FF) ^ 1024) - 1024,
-    })
-}
-
-fn unique_key(row: &PgRow) -> Result<UniqueKey, sqlx::Error> {
     let mut columns: Vec<String> = row.try_get(5)?;
     let read: Vec<String> = row.try_get(6)?;
     for column in read {
@@ -385,16 +313,33 @@ fn unique_key(row: &PgRow) -> Result<UniqueKey, sqlx::Error> {
             columns.push(column);
         }
     }
-    Ok(UniqueKey {
+    let has = |set: &BTreeSet<(i64, String)>, name: &String| set.contains(&(table, name.clone()));
+    let is_simple: bool = row.try_get(3)?;
+    let compares_as_types_do: bool = row.try_get(10)?;
+    let reads_columns_alone: bool = row.try_get(11)?;
+    let meets = if columns.iter().any(|name| has(&facts.computed, name)) {
+        Meets::Derived
+    } else if !reads_columns_alone
+        || !compares_as_types_do
+        || !columns.iter().all(|name| has(&facts.exact, name))
+    {
+        Meets::Untold
+    } else if row.try_get(12)? {
+        Meets::NullsAlike
+    } else {
+        Meets::NullsApart
+    };
+    Ok(Some(UniqueKey {
         name: row.try_get(1)?,
         columns,
         primary: row.try_get(2)?,
-        plain: row.try_get(3)?,
+        plain: is_simple && compares_as_types_do,
         definition: row.try_get(4)?,
         terms: row.try_get(7)?,
         predicate: row.try_get(8)?,
         arbiter: row.try_get(9)?,
-    })
+        meets,
+    }))
 }
 
 fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
@@ -409,6 +354,3 @@ fn foreign_key(row: &PgRow) -> Result<ForeignKey, sqlx::Error> {
         deferred: row.try_get(4)?,
     })
 }
-
-#[cfg(test)]
-mod tests;

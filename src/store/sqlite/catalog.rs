@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use self::ddl::{Ddl, DeclaredIndex};
 use super::sql::{fetch_all, fetch_optional};
-use crate::model::table::{Column, ForeignKey, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ForeignKey, Meets, Table, TableName, UniqueKey};
 use crate::store::StoreError;
 use crate::store::identifier::Identifier;
 
@@ -94,6 +94,8 @@ pub(super) async fn table(
         checks: ddl.checks,
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: true,
+        order_shows_on_update: true,
     }))
 }
 
@@ -181,6 +183,7 @@ async fn unique_keys(
             columns: primary,
             primary: true,
             plain: true,
+            meets: Meets::Untold,
         });
     }
     let mut keyed = Vec::new();
@@ -290,6 +293,7 @@ fn unique_key(
         primary: is_primary,
         plain,
         definition,
+        meets: Meets::Untold,
     }
 }
 

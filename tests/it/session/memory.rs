@@ -112,6 +112,8 @@ pub(super) fn table() -> Arc<Table> {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     })
 }
 

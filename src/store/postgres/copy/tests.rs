@@ -42,6 +42,8 @@ fn only_columns_with_a_default_split_a_copy() {
             checks: Vec::new(),
             row_security: false,
             excluded_columns: Vec::new(),
+            order_shows_on_insert: false,
+            order_shows_on_update: false,
         }),
         columns: vec![planned(0), planned(1)],
         method: WriteMethod::Copy,

@@ -107,6 +107,8 @@ fn a_shards_number_behind_a_constraint_is_not_shown() {
         ],
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     };
     for (named, shown) in [
         ("t_check_102009", "t_check"),

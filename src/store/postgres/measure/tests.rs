@@ -20,6 +20,8 @@ fn operation_is_what_reaches_the_table() {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     };
     let mut plan = WritePlan {
         table: Arc::new(table),

@@ -16,6 +16,8 @@ fn copy_runs_where_the_engine_and_the_table_let_it() {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     };
     for format in [CopyFormat::Binary, CopyFormat::Text] {
         assert_eq!(method(None, &table, Some(format)), WriteMethod::Copy);

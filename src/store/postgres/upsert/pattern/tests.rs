@@ -5,7 +5,7 @@ use super::*;
 use crate::model::import::WriteMethod;
 use crate::model::plan::PlannedColumn;
 use crate::model::reject::SourceKind;
-use crate::model::table::{Column, ColumnType, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ColumnType, Meets, Table, TableName, UniqueKey};
 use crate::model::value::RowBuffer;
 
 /// Columns: key, note (nullable), n (default), must (neither).
@@ -41,11 +41,14 @@ fn plan(on_conflict: OnConflict) -> WritePlan {
             terms: vec!["\"key\"".to_owned()],
             predicate: String::new(),
             arbiter: true,
+            meets: Meets::NullsApart,
         }],
         foreign_keys: Vec::new(),
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     };
     let planned = (0..4).map(|at| PlannedColumn {
         table_column: at,

@@ -1,5 +1,5 @@
 use super::{named_column, unique_key};
-use crate::model::table::{Column, ColumnType, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ColumnType, Meets, Table, TableName, UniqueKey};
 
 fn column(name: &str) -> Column {
     Column {
@@ -25,6 +25,7 @@ fn key(name: &str, columns: &[&str], plain: bool) -> UniqueKey {
         terms: Vec::new(),
         predicate: String::new(),
         arbiter: plain,
+        meets: Meets::Untold,
     }
 }
 
@@ -45,6 +46,8 @@ fn table() -> Table {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     }
 }
 
