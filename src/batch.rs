@@ -20,6 +20,7 @@ use crate::model::reject::{RejectedRow, SourceKind};
 use crate::model::value::RowBuffer;
 
 pub mod decided;
+pub mod keys;
 
 /// When a batch is complete. Batches grow from `rows_first` by doubling, so that small imports
 /// have early progress and several writers, and large ones few transactions.

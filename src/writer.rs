@@ -19,6 +19,7 @@ use crate::budget::Taken;
 use crate::metrics::Metrics;
 use crate::model::batch::{Batch, Receipt, RejectBudget};
 use crate::model::import::{Failure, Reason};
+use crate::model::keys::BatchKeys;
 use crate::model::plan::WritePlan;
 use crate::store::{SessionKey, Store, StoreError, WriteRequest};
 use crate::telemetry;
@@ -85,6 +86,8 @@ pub struct WriteContext {
 pub struct QueuedBatch {
     /// The batch.
     pub batch: Batch,
+    /// By which its rows may meet those of other batches.
+    pub keys: BatchKeys,
     /// Its bytes in flight; released when the batch is dropped, as all that follows.
     pub bytes: OwnedSemaphorePermit,
     /// Its owner's bytes in flight, where the owner has a bound of its own.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::model::import::WriteMethod;
 use crate::model::table::{Column, Table, UniqueKey};
 
+pub mod overlap;
+
 /// Where and how the rows of an import are written.
 #[derive(Debug, Clone)]
 pub struct WritePlan {
@@ -85,26 +87,5 @@ impl WritePlan {
                 Some(&self.table.unique_keys[key])
             }
         }
-    }
-
-    /// Whether the order in which batches commit could show in which of two rows is kept: rows
-    /// may meet in a unique key or an exclusion constraint that the mapped columns feed.
-    pub fn covers_unique_key(&self) -> bool {
-        let is_mapped = |name: &String| self.index_of(name).is_some();
-        // What is not mapped is the default's: the same in every row, or not, nobody knows. NULL,
-        // without one, is never the same.
-        let may_repeat = |name: &String| {
-            let column = self.table.column_index(name);
-            column.is_none_or(|at| self.table.columns[at].has_default)
-        };
-        let excluded = &self.table.excluded_columns;
-        let meets_in = |key: &UniqueKey| {
-            // A key that reads no plain column (expressions only) may be fed by anything.
-            let columns = key.columns.iter();
-            key.columns.is_empty()
-                || (columns.clone().any(is_mapped)
-                    && (!key.plain || columns.clone().all(|it| is_mapped(it) || may_repeat(it))))
-        };
-        excluded.iter().any(is_mapped) || self.table.unique_keys.iter().any(meets_in)
     }
 }

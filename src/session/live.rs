@@ -33,15 +33,17 @@ use crate::session::{Call, Message, Sessions, conclude, ending, open};
 use crate::store::{Pulse, StoreError};
 use crate::writer::deadline::Deadline;
 use crate::writer::whole::WholeReceipt;
-use crate::writer::{self, WriteContext};
+use crate::writer::{self, QueuedBatch, WriteContext};
 
 mod file;
 mod handle;
+mod in_flight;
 mod report;
 mod signals;
 mod start;
 mod whole;
 
+use in_flight::InFlight;
 use signals::{caller_gone, feed, sleep_until, stop_signal};
 use whole::WholeWriter;
 
@@ -65,8 +67,14 @@ const COMPACT_BATCHES: u64 = 256;
 
 /// What a write task returns.
 pub(super) enum Written {
-    /// The caller's place at the end of a batch, and its receipt.
-    Batch(Option<Bytes>, Result<Receipt, StoreError>),
+    /// A batch is decided, or its import is.
+    Batch {
+        /// Its first ordinal.
+        start: u64,
+        /// The caller's place at its end.
+        position: Option<Bytes>,
+        result: Result<Receipt, StoreError>,
+    },
     /// The one transaction of an import ended.
     Whole(Result<WholeReceipt, StoreError>),
     /// Ranges of the ledger were folded.
@@ -116,6 +124,8 @@ pub(super) struct Live {
     context: Option<Arc<WriteContext>>,
     pub(super) writes: JoinSet<Written>,
     in_flight_max: usize,
+    /// Batches of an import that is not whole.
+    in_flight: InFlight<Box<QueuedBatch>>,
     /// ATOMIC imports and dry runs.
     whole: Option<WholeWriter>,
     /// Committed batches when the ledger's ranges were last folded.
@@ -222,7 +232,10 @@ impl Live {
                 }
                 Step::DealtWith => self.waiting_since = Instant::now(),
                 Step::Output(output) => self.on_output(output).await?,
-                Step::Written(written) => self.on_written(written)?,
+                Step::Written(written) => {
+                    self.on_written(written)?;
+                    self.write_next();
+                }
                 Step::WholeReceipt(receipt) => self.on_whole_receipt(&receipt),
                 Step::AgainDue => self.try_again().await?,
                 Step::CallerGone(failure) => self.on_caller_gone(failure)?,
@@ -420,7 +433,10 @@ impl Live {
     fn takes_output(&self) -> bool {
         match &self.whole {
             Some(whole) => !self.ended && whole.has_room(),
-            None => !self.ended && self.n_writes() < self.in_flight_max,
+            None => {
+                let has_room = self.n_writes() < self.in_flight_max;
+                !self.ended && has_room && !self.in_flight.one_waits()
+            }
         }
     }
 
@@ -445,10 +461,11 @@ impl Live {
         Ok(())
     }
 
-    /// Tells the pipeline that nothing follows.
+    /// Tells the pipeline that nothing follows, and begins no batch that waits.
     pub(super) fn close_input(&mut self) {
         self.input = None;
         self.pending = None;
+        self.in_flight.give_up();
     }
 
     /// What is imported, for metrics.

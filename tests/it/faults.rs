@@ -26,6 +26,7 @@ mod crashes;
 mod drain;
 mod kills;
 mod outcomes;
+mod overlap;
 mod pooler;
 mod replies;
 mod sessions;

@@ -7,8 +7,10 @@ use tokio::task::JoinError;
 use tracing::{Instrument, Span};
 
 use crate::model::batch::RejectBudget;
-use crate::model::import::{Failure, Phase, Reason, WriteMethod};
+use crate::model::import::{Failure, Phase, Reason};
+use crate::model::keys::BatchKeys;
 use crate::model::layout::SourceLayout;
+use crate::model::plan::overlap::Overlap;
 use crate::model::reject::RejectedRow;
 use crate::progress::Ack;
 use crate::session::inbound::{Chunk, Inbound, InboundRows, Totals, offset_gap};
@@ -182,11 +184,9 @@ impl Live {
         if let Some(layout) = layout {
             self.note_layout(&layout).await?;
         }
-        let one_by_one = plan.covers_unique_key() || plan.method == WriteMethod::Sequential;
-        self.in_flight_max = if one_by_one {
-            1
-        } else {
-            self.sessions.store.writers().per_import.max(1)
+        self.in_flight_max = match plan.overlap() {
+            Overlap::OneByOne => 1,
+            Overlap::Free | Overlap::Keyed(_) => self.sessions.store.writers().per_import.max(1),
         };
         self.format = header.as_ref().map(|header| header.format);
         self.n_rows_hint = header.and_then(|header| header.n_rows_hint);
@@ -233,21 +233,42 @@ impl Live {
         self.asked(note).await
     }
 
-    fn on_batch(&mut self, queued: Box<QueuedBatch>) {
+    fn on_batch(&mut self, mut queued: Box<QueuedBatch>) {
         self.phase = self.phase.max(Phase::Writing);
         self.received_rows = self.received_rows.max(queued.batch.range.end);
         if self.whole.is_some() {
             return self.write_in_whole(queued);
         }
+        // They outlast the batch by as long as it takes to hear that it is decided.
+        let keys = std::mem::replace(&mut queued.keys, BatchKeys::NONE);
+        let start = queued.batch.range.start;
+        if let Some(queued) = self.in_flight.begin(start, keys, queued) {
+            self.write(queued);
+        }
+    }
+
+    /// Writes the batch that waits, if nothing that it meets is being written any more.
+    pub(super) fn write_next(&mut self) {
+        if let Some(queued) = self.in_flight.next() {
+            self.write(queued);
+        }
+    }
+
+    fn write(&mut self, queued: Box<QueuedBatch>) {
         let context = Arc::clone(self.context.as_ref().expect("the mapping precedes batches"));
         let pool = self.sessions.writers.clone();
         let probe_first = self.probe_first;
         // Made here, as a child of the call's span; the task begins outside of it.
         let span = writer::span(&queued.batch);
         let write = async move {
+            let start = queued.batch.range.start;
             let position = queued.batch.position.clone();
             let result = writer::write(&pool, &context, *queued, probe_first).await;
-            Written::Batch(position, result)
+            Written::Batch {
+                start,
+                position,
+                result,
+            }
         };
         self.writes.spawn(write.instrument(span));
     }
@@ -267,7 +288,14 @@ impl Live {
             Ok(written) => written,
         };
         let (position, result) = match written {
-            Written::Batch(position, result) => (position, result),
+            Written::Batch {
+                start,
+                position,
+                result,
+            } => {
+                self.in_flight.decided(start);
+                (position, result)
+            }
             Written::Whole(result) => return self.on_whole(result),
             Written::Compacted => {
                 self.compacting = false;

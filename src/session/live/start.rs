@@ -25,6 +25,7 @@ use crate::session::{Call, Sessions};
 use crate::store::{OpenImport, Transactions};
 use crate::writer::deadline::Deadline;
 
+use super::in_flight::InFlight;
 use super::whole::WholeWriter;
 use super::{INPUTS_MAX, Live, OUTPUTS_MAX};
 
@@ -95,6 +96,7 @@ impl Live {
             context: None,
             writes: JoinSet::new(),
             in_flight_max: 1,
+            in_flight: InFlight::default(),
             whole,
             compacted_at: 0,
             compacting: false,

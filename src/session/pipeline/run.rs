@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::batch::Batcher;
 use crate::batch::decided::{Decided, DecidedRange, Mismatch};
+use crate::batch::keys::KeyHasher;
 use crate::decode::error::DecodeError;
 use crate::decode::protocol::WorkbookRequest;
 use crate::decode::returned::Returned;
@@ -63,6 +64,7 @@ pub(super) struct Run {
 struct Mapped {
     mapping: Arc<Mapping>,
     batcher: Batcher,
+    hasher: KeyHasher,
 }
 
 impl Run {
@@ -309,7 +311,17 @@ impl Run {
         let decided = Decided::new(below.into_iter().chain(before.ranges.iter().cloned()));
         let limits = self.pipeline.batch_limits;
         let batcher = Batcher::new(limits, &mapping, start, decided, sheet, kind);
-        self.mapped = Some(Mapped { mapping, batcher });
+        // All rows in one transaction are written in their order.
+        let hasher = if self.pipeline.whole {
+            KeyHasher::default()
+        } else {
+            KeyHasher::new(plan.overlap())
+        };
+        self.mapped = Some(Mapped {
+            mapping,
+            batcher,
+            hasher,
+        });
         self.send(Output::Mapped(Box::new(MappedSource {
             plan,
             effective,
@@ -382,11 +394,15 @@ impl Run {
             self.has_place = true;
         }
         let pipeline = &self.pipeline;
-        let (n_rows, n_bytes) = (batch.rows.n_rows(), batch.n_bytes());
+        let mapped = self.mapped.as_ref().expect("batches follow the mapping");
+        let keys = mapped.hasher.keys(&batch.rows);
+        let n_rows = batch.rows.n_rows();
+        let n_bytes = batch.n_bytes() + keys.n_bytes();
         let gate = (!pipeline.whole).then_some(&pipeline.gate);
         let dues = self.wait(dues::pay(&pipeline.purse, gate, n_rows, n_bytes))?;
         let queued = QueuedBatch {
             batch,
+            keys,
             bytes: dues.bytes,
             own_bytes: dues.own_bytes,
             table: dues.table,

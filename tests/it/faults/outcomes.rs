@@ -18,6 +18,7 @@ use crate::support::size::short_or_long;
 use model::{KeyedRow, Outcome};
 
 mod model;
+mod random;
 
 /// Three unique keys.
 const KEYED: &str = "create table keyed (

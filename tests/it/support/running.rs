@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) accepted: Option<(Instant, Accepted)>,
     /// The last committed offset.
     pub(crate) committed: i64,
+    /// Rows received, as the last progress says.
+    pub(crate) received: i64,
     /// The server has said that it stops.
     pub(crate) is_draining: bool,
 }
@@ -149,7 +151,11 @@ fn note(seen: &Mutex<Seen>, event: &Event) {
         }
         Event::Ack(ack) => seen.committed = ack.committed_offset,
         Event::Draining(_) => seen.is_draining = true,
-        Event::Progress(_) | Event::RejectedRow(_) | Event::Result(_) => {}
+        Event::Progress(progress) => {
+            let stats = progress.stats.as_ref();
+            seen.received = stats.map_or(0, |stats| stats.received_row_count);
+        }
+        Event::RejectedRow(_) | Event::Result(_) => {}
     }
 }
 
