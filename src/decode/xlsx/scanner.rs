@@ -3,11 +3,12 @@
 //! In: a [`Part`], as it inflates. Out: one [`Tag`] at a time, and on request the text before the
 //! next. Bounded: a tag or text that is asked for by [`MARKUP_BYTES_MAX`], open elements by
 //! [`DEPTH_MAX`]; what is not asked for is skipped in windows of one size. Refuses document types
-//! and every encoding but UTF-8; elements have to end in the order in which they began. Cancelled
-//! by dropping.
+//! and every encoding but UTF-8; what declares another one has to be plain ASCII. Elements have to
+//! end in the order in which they began. Cancelled by dropping.
 
 use std::ops::Range;
 
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use memchr::memmem;
 
 use crate::decode::error::DecodeError;
@@ -38,6 +39,8 @@ pub(crate) struct Scanner {
     n_before: u64,
     is_at_end: bool,
     is_checked: bool,
+    /// It declares an encoding that is not read: a byte beyond ASCII could be anything.
+    must_be_ascii: bool,
     /// The names of the elements that are open, hashed.
     open: Vec<u64>,
     has_root: bool,
@@ -60,6 +63,7 @@ impl Scanner {
             n_before: 0,
             is_at_end: false,
             is_checked: false,
+            must_be_ascii: false,
             open: Vec::with_capacity(DEPTH_MAX),
             has_root: false,
         }
@@ -259,7 +263,7 @@ impl Scanner {
         Ok(Some(content))
     }
 
-    /// Consumes `<? .. ?>`; the declaration of the encoding has to be the one that is read.
+    /// Consumes `<? .. ?>`; the encoding that is declared has to be one that can be read.
     fn instruction(&mut self) -> Result<(), DecodeError> {
         if !self.begins_with(b"<?xml")? {
             return self.skip_past(b"?>");
@@ -273,7 +277,11 @@ impl Scanner {
             && let [Some(encoding)] = tag.attributes([b"encoding"])?
             && !is_utf8_label(encoding)
         {
-            return Err(tag.corrupt("is not in UTF-8"));
+            if self.n_before > 0 || !is_ascii_below_0x80(encoding) {
+                return Err(tag.corrupt("is not in UTF-8"));
+            }
+            self.must_be_ascii = true;
+            self.check_ascii(0)?;
         }
         self.at += length + b"?>".len();
         Ok(())
@@ -357,7 +365,20 @@ impl Scanner {
             self.is_at_end = n_read == 0;
         }
         self.check_encoding()?;
+        self.check_ascii(n_kept)?;
         Ok(self.end > n_kept)
+    }
+
+    /// Checks the window from `start` on, if it has to be ASCII.
+    fn check_ascii(&mut self, start: usize) -> Result<(), DecodeError> {
+        let bytes = &self.window[start..self.end];
+        if !self.must_be_ascii || bytes.is_ascii() {
+            return Ok(());
+        }
+        let n_ascii = bytes.iter().take_while(|byte| byte.is_ascii()).count();
+        self.at = start + n_ascii;
+        Err(self
+            .corrupt("is declared to be in another encoding than UTF-8, and is not plain ASCII"))
     }
 
     fn check_encoding(&mut self) -> Result<(), DecodeError> {
@@ -381,6 +402,14 @@ fn is_name_start(byte: u8) -> bool {
 fn is_utf8_label(label: &[u8]) -> bool {
     let labels: [&[u8]; 4] = [b"utf-8", b"utf8", b"us-ascii", b"ascii"];
     labels.iter().any(|utf8| label.eq_ignore_ascii_case(utf8))
+}
+
+/// Whether bytes below 0x80 are ASCII in the encoding `label`. UTF-16 counts: where the label itself
+/// could be read, the bytes were encoded again since it was written.
+fn is_ascii_below_0x80(label: &[u8]) -> bool {
+    Encoding::for_label(label).is_some_and(|encoding| {
+        encoding.is_ascii_compatible() || encoding == UTF_16LE || encoding == UTF_16BE
+    })
 }
 
 /// FNV-1a: names are short, and a collision costs no more than a missed complaint.

@@ -79,11 +79,8 @@ fn broken_markup_is_corrupt_and_says_where() {
             "<?xml version=\"1.0\" encoding=\"UTF-7\"?><a/>",
             "not in UTF-8",
         ),
-        (
-            "<?xml version=\"1.0\" encoding='utf-16'?><a/>",
-            "not in UTF-8",
-        ),
-        ("<?xml encoding=\"windows-1252\"?><a/>", "not in UTF-8"),
+        ("<?xml encoding='iso-2022-jp'?><a/>", "not in UTF-8"),
+        ("<?xml encoding=''?><a/>", "not in UTF-8"),
     ];
     for (content, wanted) in cases {
         let error = events(content).unwrap_err();
@@ -122,6 +119,29 @@ fn other_encodings_are_refused() {
     }
     let error = events(b"<a>\xff</a>").unwrap_err().to_string();
     assert!(error.contains("not UTF-8"), "{error}");
+}
+
+#[test]
+fn another_encoding_may_be_declared_if_all_is_ascii() {
+    for label in ["windows-1252", "ISO-8859-1", "utf-16", "Shift_JIS"] {
+        let part = |text: &str| format!("<?xml version='1.0' encoding='{label}'?><a>{text}</a>");
+        assert_eq!(events(part("b&#228;")).unwrap(), "<a>bä</a>", "{label}");
+        // In the first window, in the last, and before the declaration.
+        let pad = "x".repeat(3 * WINDOW_BYTES);
+        let late = part(&format!("<b/>{pad}<c/>ü"));
+        for content in [&part("bü"), &late, &part("<?p ü?>"), &part("<ü/>")] {
+            let mut content = content.clone();
+            let error = events(&content).unwrap_err().to_string();
+            let at = content.find('ü').unwrap();
+            let wanted = format!("is not plain ASCII, at byte {at}");
+            assert!(error.contains(&wanted), "{label}: {error}");
+            content.replace_range(at..at + "ü".len(), "u");
+            assert!(events(&content).is_ok(), "{label}");
+        }
+        let marked = format!("\u{feff}{}", part(""));
+        let error = events(marked).unwrap_err().to_string();
+        assert!(error.contains("is not plain ASCII, at byte 0"), "{error}");
+    }
 }
 
 #[test]
