@@ -133,6 +133,14 @@ impl SpoolDir {
         }
     }
 
+    /// Room for `n_bytes` that could be in memory as well; `None` unless at least half of all room
+    /// stays free for what has no other place.
+    pub fn spare(&self, n_bytes: u64) -> Option<Reservation> {
+        let mut reservation = self.reservation();
+        let limit = self.room.limit() / 2;
+        reservation.take(n_bytes, limit).then_some(reservation)
+    }
+
     /// Bytes that are spoken for.
     pub fn used_bytes(&self) -> u64 {
         self.room.used.load(Ordering::Relaxed)
@@ -153,21 +161,32 @@ impl Reservation {
         if n_more == 0 {
             return Ok(());
         }
+        if self.take(n_more, self.room.limit()) {
+            Ok(())
+        } else {
+            Err(self.full(n_more))
+        }
+    }
+
+    /// Takes `n_more` bytes, unless more than `limit` were used then.
+    fn take(&mut self, n_more: u64, limit: u64) -> bool {
         let used = &self.room.used;
-        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            self.room.grown(used, n_more)
-        })
-        .map_err(|_| self.full(n_more))?;
+        let taken = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            grown(used, n_more, limit)
+        });
+        if taken.is_err() {
+            return false;
+        }
         self.holder.fetch_add(n_more, Ordering::Relaxed);
-        self.n_bytes = n_bytes;
-        Ok(())
+        self.n_bytes += n_more;
+        true
     }
 
     /// Whether it could hold `n_bytes` now. Takes nothing.
     pub fn check(&self, n_bytes: u64) -> Result<(), Full> {
         let n_more = n_bytes.saturating_sub(self.n_bytes);
         let used = self.room.used.load(Ordering::Relaxed);
-        match self.room.grown(used, n_more) {
+        match grown(used, n_more, self.room.limit()) {
             Some(_) => Ok(()),
             None => Err(self.full(n_more)),
         }
@@ -199,11 +218,11 @@ impl Room {
     fn limit(&self) -> u64 {
         self.limit.unwrap_or(u64::MAX)
     }
+}
 
-    /// What is used once `n_more` bytes are; `None`: they do not fit.
-    fn grown(&self, used: u64, n_more: u64) -> Option<u64> {
-        used.checked_add(n_more).filter(|sum| *sum <= self.limit())
-    }
+/// What is used once `n_more` bytes are; `None`: they do not fit.
+fn grown(used: u64, n_more: u64, limit: u64) -> Option<u64> {
+    used.checked_add(n_more).filter(|sum| *sum <= limit)
 }
 
 impl Drop for Reservation {

@@ -100,6 +100,32 @@ fn what_never_fits_is_told_apart_from_what_does_not_fit_now() {
 }
 
 #[test]
+fn what_could_be_in_memory_leaves_half_of_the_room_free() {
+    let dir = dir(100);
+    let mut file = dir.file().unwrap();
+    file.write_all(&[0; 20]).unwrap();
+    let one = dir.for_one();
+    assert!(one.spare(31).is_none());
+    let spare = one.spare(30).unwrap();
+    assert!(dir.spare(1).is_none());
+    assert_eq!(dir.used_bytes(), 50);
+    // It is its holder's as any other file is.
+    let (value, limit) = (101, 100);
+    assert_eq!(
+        one.reservation().check(71),
+        Err(Full::Ever { value, limit })
+    );
+    // The other half is for those who have no other place.
+    file.write_all(&[0; 50]).unwrap();
+    drop(spare);
+    assert_eq!(dir.used_bytes(), 70);
+    assert!(dir.spare(1).is_none());
+    drop(file);
+    let all = SpoolDir::new(dir.path(), None).spare(1 << 60);
+    assert!(all.is_some());
+}
+
+#[test]
 fn without_a_bound_it_is_counted_all_the_same() {
     let dir = SpoolDir::new(tempfile::env::temp_dir(), None);
     let mut reservation = dir.reservation();
