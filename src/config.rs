@@ -114,7 +114,8 @@ pub struct Config {
     /// Where unnamed temporary files are made. Default: the system's temporary directory.
     pub spool_dir: PathBuf,
     /// What all temporary files may take together, bytes: workbooks, what waits for the end of an
-    /// ATOMIC import or a dry run, exports as workbooks. At least twice
+    /// ATOMIC import or a dry run, exports as workbooks, and, up to its half, shared strings beyond
+    /// `limits.shared_strings_memory_bytes_max`. At least twice
     /// `limits.workbook_bytes_max`: a compressed workbook that waits is there as it was sent and
     /// unwrapped. Default: as much as the disk has.
     pub spool_bytes_max: Option<u64>,

@@ -160,6 +160,9 @@ const KEYS: &[Key] = &[
     key("limits.shared_strings_bytes_max", |c, v| {
         put(&mut c.limits.shared_strings_bytes_max, bytes(v))
     }),
+    key("limits.shared_strings_memory_bytes_max", |c, v| {
+        put(&mut c.limits.shared_strings_memory_bytes_max, bytes(v))
+    }),
     key("limits.cell_chars_max", |c, v| {
         put(&mut c.limits.cell_chars_max, number(v))
     }),

@@ -2,6 +2,10 @@
 //!
 //! In: the settings, which of them were set, and the bound on memory, if there is one. Out:
 //! defaults that fit, or a refusal that names the keys. What was set is never changed.
+//!
+//! A decoder is counted with all the address space that it may take. Most take far less, an xlsx
+//! some tens of MiB as long as its strings have room on the disk; but a file may be made to need it
+//! all, and without that room strings are in memory.
 
 use crate::config::Config;
 use crate::config::error::ConfigError;

@@ -224,7 +224,8 @@ impl From<DecodeError> for Failure {
                     limit_exceeded(message, "child_address_space_bytes", bytes, bytes)
                 }
                 // SIGKILL is not the file's doing: the system ran out of memory, or somebody did it.
-                DeathCause::Signal { number: 9 } | DeathCause::Protocol { .. } => {
+                // Nor is SIGXFSZ: what a decoder writes is counted before.
+                DeathCause::Signal { number: 9 | 25 } | DeathCause::Protocol { .. } => {
                     Failure::new(Reason::Internal, message)
                 }
                 // Nothing but the file makes a decoder crash.
@@ -284,10 +285,11 @@ fn list(names: &[String]) -> String {
     list
 }
 
-/// What SIGKILL means, which no decoder sends itself.
+/// What SIGKILL means, which no decoder sends itself, and SIGXFSZ.
 fn killed(number: i32) -> &'static str {
     match number {
         9 => ", which is no fault of the file: memory may be short, resume later",
+        25 => ", which is no fault of the file: it wrote more than it had room for",
         _ => "",
     }
 }

@@ -18,6 +18,9 @@ pub struct Limits {
     pub zip_entries_max: u64,
     /// Shared strings of a workbook, bytes.
     pub shared_strings_bytes_max: u64,
+    /// What a decoder keeps of them in memory, bytes; those of an xlsx or xlsm beyond it go to an
+    /// unnamed file in the spool directory, while at least half of `spool_bytes_max` stays free.
+    pub shared_strings_memory_bytes_max: u64,
     /// A workbook's cell, characters.
     pub cell_chars_max: u64,
     /// A CSV cell, bytes.
@@ -47,6 +50,7 @@ impl Default for Limits {
             inflate_ratio_max: 200,
             zip_entries_max: 10_000,
             shared_strings_bytes_max: 512 << 20,
+            shared_strings_memory_bytes_max: 32 << 20,
             cell_chars_max: 32_767,
             csv_cell_bytes_max: 1 << 20,
             csv_row_bytes_max: 16 << 20,

@@ -1,13 +1,14 @@
-//! What the decoder's child process says to its parent, over a pipe.
+//! What the decoder's child process and its parent say to each other, over a pipe with two ways.
 //!
 //! In, in the child: a header, frames, the end or a failure. Out, in the parent: the same as
-//! [`Message`]s, or a complaint about the bytes. The parent trusts nothing: lengths are bounded
+//! [`Message`]s, or a complaint about the bytes. The child may ask for room on the disk, once,
+//! before anything else, and then waits for the parent's [`RoomAnswer`], one byte. The parent trusts nothing: lengths are bounded
 //! by [`MESSAGE_BYTES_MAX`] and memory grows with what arrives, not with what is announced.
 //! Reading blocks; killing the child ends it.
 //!
 //! ```text
-//! stream  = header (rows)* end | (header (rows)*)? failure      a sheet is decoded
-//!         | ((rows)* sheet)* end | ((rows)* sheet)* failure      a workbook is surveyed
+//! stream  = room? (header (rows)* end | (header (rows)*)? failure)      a sheet is decoded
+//!         | room? (((rows)* sheet)* end | ((rows)* sheet)* failure)     a workbook is surveyed
 //! message = u8 kind | u32 length, little-endian | payload
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! standard input.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -38,6 +40,10 @@ const ROWS: u8 = b'R';
 const SHEET: u8 = b'S';
 const END: u8 = b'E';
 const FAILURE: u8 = b'F';
+const ROOM: u8 = b'D';
+
+const GRANTED: u8 = b'y';
+const REFUSED: u8 = b'n';
 
 /// What is wanted of a workbook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +78,8 @@ pub struct ChildRequest {
     pub limits: Limits,
     /// CPU seconds that the child may use.
     pub cpu_seconds: u64,
+    /// Where the child may make an unnamed file, once it is granted the room; `None`: nowhere.
+    pub spill_dir: Option<PathBuf>,
 }
 
 /// What a child does with a workbook.
@@ -97,6 +105,25 @@ pub enum Message {
     End(Totals),
     /// Nothing follows, and why.
     Failure(DecodeError),
+    /// The child wants to know whether there is room for a file; the first message.
+    Room(RoomRequest),
+}
+
+/// What the child asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomRequest {
+    /// What its file will have at most, bytes.
+    pub n_bytes: u64,
+}
+
+/// What the parent answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomAnswer {
+    /// The room is held for as long as the child lives.
+    Granted,
+    /// There is none.
+    Refused,
 }
 
 /// What the child has sent in all.
@@ -155,29 +182,49 @@ pub fn write_failure(pipe: &mut impl Write, failure: &DecodeError) -> io::Result
     write_json(pipe, FAILURE, failure)
 }
 
+/// Asks for room, which [`read_answer`] waits for.
+pub fn write_room_request(pipe: &mut impl Write, request: RoomRequest) -> io::Result<()> {
+    write_json(pipe, ROOM, &request)
+}
+
+/// Answers a [`RoomRequest`], in the parent.
+pub fn write_answer(pipe: &mut impl Write, answer: RoomAnswer) -> io::Result<()> {
+    let byte = match answer {
+        RoomAnswer::Granted => GRANTED,
+        RoomAnswer::Refused => REFUSED,
+    };
+    pipe.write_all(&[byte])
+}
+
+/// Reads the answer, in the child. Blocks; a parent that is gone ends it.
+pub fn read_answer(pipe: &mut impl Read) -> io::Result<RoomAnswer> {
+    let mut byte = [0];
+    pipe.read_exact(&mut byte)?;
+    match byte {
+        [GRANTED] => Ok(RoomAnswer::Granted),
+        [REFUSED] => Ok(RoomAnswer::Refused),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// Reads the next message; `None` where the pipe ends between messages.
 pub fn read_message(pipe: &mut impl Read) -> Result<Option<Message>, ProtocolError> {
     let mut kind = Vec::with_capacity(1);
-    pipe.take(1)
-        .read_to_end(&mut kind)
-        .map_err(ProtocolError::Io)?;
+    pipe.take(1).read_to_end(&mut kind).map_err(cut)?;
     let Some(&kind) = kind.first() else {
         return Ok(None);
     };
     let mut length = [0; 4];
     pipe.read_exact(&mut length).map_err(cut)?;
     let length = u64::from(u32::from_le_bytes(length));
-    if !matches!(kind, HEADER | ROWS | SHEET | END | FAILURE) {
+    if !matches!(kind, HEADER | ROWS | SHEET | END | FAILURE | ROOM) {
         return Err(ProtocolError::UnknownKind(kind));
     }
     if length > MESSAGE_BYTES_MAX {
         return Err(ProtocolError::TooLong(length));
     }
     let mut payload = Vec::new();
-    let n_read = pipe
-        .take(length)
-        .read_to_end(&mut payload)
-        .map_err(ProtocolError::Io)?;
+    let n_read = pipe.take(length).read_to_end(&mut payload).map_err(cut)?;
     if u64::try_from(n_read).unwrap_or(u64::MAX) < length {
         return Err(ProtocolError::Cut);
     }
@@ -186,6 +233,7 @@ pub fn read_message(pipe: &mut impl Read) -> Result<Option<Message>, ProtocolErr
         SHEET => Message::Sheet(parse_json(&payload)?),
         END => Message::End(parse_json(&payload)?),
         FAILURE => Message::Failure(parse_json(&payload)?),
+        ROOM => Message::Room(parse_json(&payload)?),
         _ => Message::Rows(Frame::parse(payload).map_err(ProtocolError::Frame)?),
     };
     Ok(Some(message))
@@ -197,7 +245,8 @@ fn parse_json<T: for<'de> Deserialize<'de>>(payload: &[u8]) -> Result<T, Protoco
 
 fn cut(error: io::Error) -> ProtocolError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => ProtocolError::Cut,
+        // Reset: the child died before it took an answer.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => ProtocolError::Cut,
         _ => ProtocolError::Io(error),
     }
 }

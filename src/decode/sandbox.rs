@@ -1,16 +1,19 @@
 //! The parent's side of the decoder's child process.
 //!
 //! In: an open file and a [`WorkbookRequest`], or a [`SurveyRequest`]. Out: [`Decoded`] messages,
-//! or a [`Survey`], or the reason why the child died. Bounded by [`Limits`], which the child sets on itself; its standard error is kept
-//! up to `STDERR_BYTES_MAX`. Reading blocks: use it on a blocking thread. A [`Killer`] stops
-//! it from any other; dropping the [`Decoder`] kills and reaps the child, so that neither a
-//! process nor a zombie is left.
+//! or a [`Survey`], or the reason why the child died. Bounded by [`Limits`], which the child sets
+//! on itself; its standard error is kept up to `STDERR_BYTES_MAX`; a file that it makes is paid for
+//! before it is made ([`SpoolDir::spare`]), by whoever holds the [`Decoder`]. Reading blocks: use it
+//! on a blocking thread. A [`Killer`] stops it from any other; dropping the [`Decoder`] kills and
+//! reaps the child, so that neither a process nor a zombie is left, and then gives the room back.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,8 +21,11 @@ use std::time::{Duration, Instant};
 use crate::decode::Decoded;
 use crate::decode::error::{DeathCause, DecodeError};
 use crate::decode::limits::Limits;
-use crate::decode::protocol::{self, ChildRequest, Message, Task, WorkbookRequest};
+use crate::decode::protocol::{
+    self, ChildRequest, Message, RoomAnswer, RoomRequest, Task, WorkbookRequest,
+};
 use crate::decode::survey::{SHEETS_MAX, SURVEY_BYTES_MAX, Survey, SurveyRequest, SurveyedSheet};
+use crate::disk::{Reservation, SpoolDir};
 use crate::model::frame::Frame;
 
 /// What is kept of the child's standard error, for the log and for the cause of its death.
@@ -34,6 +40,9 @@ const SHEET_NAME_BYTES_MAX: usize = 4 * 1024;
 /// What is taken of a survey, bytes: what is asked for, with the rows at its bounds.
 const RECEIVED_BYTES_MAX: usize = SURVEY_BYTES_MAX + 2 * protocol::ROW_BYTES_MAX;
 
+/// Room is asked for once, and first.
+const ROOM_LATE: &str = "room is asked for too late";
+
 const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
 const SIGSEGV: i32 = 11;
@@ -41,16 +50,29 @@ const SIGXCPU: i32 = 24;
 
 /// Starts decoders.
 #[derive(Debug, Clone, Copy)]
-pub struct Sandbox;
+pub struct Sandbox<'s> {
+    /// The program that is started as `PROGRAM decode-worker`.
+    pub program: &'s Path,
+    /// The bounds on the file and on the child.
+    pub limits: &'s Limits,
+    /// Where a child may put what does not fit its memory, in an unnamed file.
+    pub spool_dir: &'s SpoolDir,
+}
 
 /// A running child.
 #[derive(Debug)]
 pub struct Decoder {
-    pipe: BufReader<ChildStdout>,
+    pipe: BufReader<UnixStream>,
     killer: Killer,
     stderr: Option<JoinHandle<Vec<u8>>>,
     cpu_seconds: u64,
     address_space_bytes: u64,
+    /// What the child's file may have at most, bytes.
+    spill_bytes_max: u64,
+    /// Where its room comes from; `None` once the child has asked, or said something else.
+    spool_dir: Option<SpoolDir>,
+    /// The room. The child is reaped before it is given back.
+    room: Option<Reservation>,
     /// Row number of ordinal 0, once the header is here.
     first_data_row_number: Option<u64>,
     next_ordinal: u64,
@@ -78,37 +100,26 @@ struct Shared {
 
 // === impl Sandbox ===
 
-impl Sandbox {
-    /// Starts `program decode-worker` on `file`, whose position does not matter.
-    pub fn start(
-        program: &Path,
-        file: File,
-        request: &WorkbookRequest,
-        limits: &Limits,
-    ) -> Result<Decoder, DecodeError> {
+impl Sandbox<'_> {
+    /// Starts a child on `file`, whose position does not matter.
+    pub fn start(self, file: File, request: &WorkbookRequest) -> Result<Decoder, DecodeError> {
         check_name(&request.sheet)?;
-        Sandbox::start_task(program, file, Task::Decode(request.clone()), limits)
+        self.start_task(file, Task::Decode(request.clone()))
     }
 
     /// The same for the first rows of the sheets.
-    pub fn survey(
-        program: &Path,
-        file: File,
-        request: &SurveyRequest,
-        limits: &Limits,
-    ) -> Result<Surveyor, DecodeError> {
+    pub fn survey(self, file: File, request: &SurveyRequest) -> Result<Surveyor, DecodeError> {
         check_name(&request.sheet)?;
-        let task = Task::Survey(request.clone());
-        let decoder = Sandbox::start_task(program, file, task, limits)?;
+        let decoder = self.start_task(file, Task::Survey(request.clone()))?;
         Ok(Surveyor { decoder })
     }
 
-    fn start_task(
-        program: &Path,
-        file: File,
-        task: Task,
-        limits: &Limits,
-    ) -> Result<Decoder, DecodeError> {
+    fn start_task(self, file: File, task: Task) -> Result<Decoder, DecodeError> {
+        let Sandbox {
+            program,
+            limits,
+            spool_dir,
+        } = self;
         let io = |error: &std::io::Error| DecodeError::io("start the decoder", error);
         let n_mib = file.metadata().map_err(|error| io(&error))?.len() >> 20;
         let cpu_seconds = limits
@@ -118,18 +129,20 @@ impl Sandbox {
             task,
             limits: limits.clone(),
             cpu_seconds,
+            // A path that JSON cannot hold: nothing is spilled.
+            spill_dir: spool_dir.path().to_str().map(PathBuf::from),
         };
         let request = serde_json::to_string(&request).map_err(|error| io(&error.into()))?;
+        let (pipe, end) = UnixStream::pair().map_err(|error| io(&error))?;
         let mut child = Command::new(program)
             .arg("decode-worker")
             .arg(request)
             .env_clear()
             .stdin(Stdio::from(file))
-            .stdout(Stdio::piped())
+            .stdout(Stdio::from(OwnedFd::from(end)))
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| io(&error))?;
-        let pipe = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         // From here on the decoder reaps the child, whatever happens.
         let mut decoder = Decoder {
@@ -143,6 +156,9 @@ impl Sandbox {
             stderr: None,
             cpu_seconds,
             address_space_bytes: limits.child_address_space_bytes,
+            spill_bytes_max: limits.shared_strings_bytes_max,
+            spool_dir: Some(spool_dir.clone()),
+            room: None,
             first_data_row_number: None,
             next_ordinal: 0,
             n_rows: 0,
@@ -195,6 +211,7 @@ impl Surveyor {
                 Message::End(totals) if totals.n_rows == decoder.n_rows && rows.is_empty() => break,
                 Message::Failure(failure) => return Err(failure),
                 Message::Header(_) => return Err(decoder.refuse("a header".to_owned())),
+                Message::Room(_) => return Err(decoder.refuse(ROOM_LATE.to_owned())),
                 Message::End(_) => {
                     return Err(decoder.refuse("the totals do not add up".to_owned()));
                 }
@@ -253,17 +270,46 @@ impl Decoder {
             }
             Message::Failure(failure) => Err(failure),
             Message::Header(_) => Err(self.refuse("two headers".to_owned())),
+            Message::Room(_) => Err(self.refuse(ROOM_LATE.to_owned())),
             Message::Sheet(_) => Err(self.refuse("a sheet of a survey".to_owned())),
             Message::End(_) => Err(self.refuse("the totals do not add up".to_owned())),
         }
     }
 
     fn read_message(&mut self) -> Result<Message, DecodeError> {
+        let message = self.receive()?;
+        // Only the first may ask.
+        let Some(spool_dir) = self.spool_dir.take() else {
+            return Ok(message);
+        };
+        let Message::Room(request) = message else {
+            return Ok(message);
+        };
+        self.answer(request, &spool_dir)?;
+        self.receive()
+    }
+
+    fn receive(&mut self) -> Result<Message, DecodeError> {
         match protocol::read_message(&mut self.pipe) {
             Ok(Some(message)) => Ok(message),
             Ok(None) | Err(protocol::ProtocolError::Cut) => Err(self.explain_death()),
             Err(error) => Err(self.refuse(error.to_string())),
         }
+    }
+
+    /// Takes the room that the child asks for, if there is enough of it.
+    fn answer(&mut self, request: RoomRequest, spool_dir: &SpoolDir) -> Result<(), DecodeError> {
+        if request.n_bytes > self.spill_bytes_max {
+            return Err(self.refuse("more room than it may ask for".to_owned()));
+        }
+        self.room = spool_dir.spare(request.n_bytes);
+        let answer = match self.room {
+            Some(_) => RoomAnswer::Granted,
+            None => RoomAnswer::Refused,
+        };
+        // A child that does not take it is dead, which the next message tells.
+        let _ = protocol::write_answer(&mut self.pipe.get_ref(), answer);
+        Ok(())
     }
 
     /// Rows come after the header, in order, with the numbers that follow from their ordinals.

@@ -27,7 +27,7 @@ use crate::decode::protocol::WorkbookRequest;
 use crate::decode::sheet::choice::SheetMeta;
 use crate::decode::sheet::container::Container;
 use crate::decode::sheet::file::SharedFile;
-use crate::decode::sheet::rows::{Outcome, Rows, SheetInfo, Sink};
+use crate::decode::sheet::rows::{Outcome, Rows, SheetInfo, Sink, SpillRoom};
 use crate::decode::survey::{SHEETS_MAX, SURVEY_BYTES_MAX, SheetEntry, SurveyRequest};
 use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::frame::Frame;
@@ -179,6 +179,14 @@ impl<'j> Job<'j> {
         matches!(self.aim, Aim::Decode(_))
     }
 
+    /// Room on the disk for what does not fit memory, see [`Sink::spill_room`].
+    pub(in crate::decode) fn spill_room(
+        &mut self,
+        n_bytes: u64,
+    ) -> Result<Option<SpillRoom>, DecodeError> {
+        self.sink.spill_room(n_bytes)
+    }
+
     pub(in crate::decode) fn rows(
         &mut self,
         format: FileFormat,
@@ -260,6 +268,10 @@ impl Sink for SurveySink<'_> {
 
     fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
         self.inner.sheet(entry)
+    }
+
+    fn spill_room(&mut self, n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError> {
+        self.inner.spill_room(n_bytes)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The decoder's child process: `rowlift decode-worker`.
 //!
 //! In: a [`ChildRequest`] as the one argument, the workbook as standard input. Out: the messages
-//! of [`protocol`] on standard output. It bounds itself, in address space, CPU time and open
-//! files, before it reads a byte of the file; whatever a hostile file then makes of it, one
-//! process dies. It runs on its plain main thread: a runtime's threads alone would take a
+//! of [`protocol`] on standard output, a socket through which answers come in. It bounds itself, in
+//! address space, CPU time, open files and the length of a file that it writes, before it reads a
+//! byte of the file; whatever a hostile file then makes of it, one process dies. It runs on its plain main thread: a runtime's threads alone would take a
 //! gigabyte of address space. Stopped by killing it, or by closing its pipe.
 
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,9 +19,9 @@ use rlimit::Resource;
 
 use crate::decode::SourceHeader;
 use crate::decode::error::{DeathCause, DecodeError, shown};
-use crate::decode::protocol::{self, ChildRequest, Task, Totals};
+use crate::decode::protocol::{self, ChildRequest, RoomAnswer, RoomRequest, Task, Totals};
 use crate::decode::sheet;
-use crate::decode::sheet::rows::Sink;
+use crate::decode::sheet::rows::{Sink, SpillRoom};
 use crate::decode::survey::SheetEntry;
 use crate::model::frame::Frame;
 
@@ -65,6 +66,7 @@ fn decode(request: &ChildRequest, pipe: &mut File) -> Result<Totals, DecodeError
     let file = File::from(file);
     let mut sink = PipeSink {
         pipe,
+        spill_dir: request.spill_dir.as_deref(),
         totals: Totals::default(),
     };
     let panic_note = Arc::new(Mutex::new(None));
@@ -97,6 +99,10 @@ fn decode(request: &ChildRequest, pipe: &mut File) -> Result<Totals, DecodeError
 fn limit_self(request: &ChildRequest) -> io::Result<()> {
     let limits = &request.limits;
     let cpu = request.cpu_seconds;
+    let file_bytes = match request.spill_dir {
+        Some(_) => limits.shared_strings_bytes_max,
+        None => 0,
+    };
     for (resource, soft, hard) in [
         (Resource::CORE, 0, 0),
         (
@@ -105,23 +111,31 @@ fn limit_self(request: &ChildRequest) -> io::Result<()> {
             limits.child_open_files,
         ),
         (Resource::CPU, cpu, cpu.saturating_add(CPU_GRACE_SECONDS)),
+        (Resource::FSIZE, file_bytes, file_bytes),
         (
             Resource::AS,
             limits.child_address_space_bytes,
             limits.child_address_space_bytes,
         ),
     ] {
-        let (_, hard_now) = resource.get()?;
-        resource.set(soft.min(hard_now), hard.min(hard_now))?;
+        lower(resource, soft, hard)?;
     }
     // Best effort: not every container lets a process touch it.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
     Ok(())
 }
 
+/// Lowers a bound of this process; one that is lower already stays.
+fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let (_, hard_now) = resource.get()?;
+    resource.set(soft.min(hard_now), hard.min(hard_now))
+}
+
 /// Sends what a sheet yields to the parent.
 struct PipeSink<'p> {
     pipe: &'p mut File,
+    /// Where a file may be made; `None`: nowhere.
+    spill_dir: Option<&'p Path>,
     totals: Totals,
 }
 
@@ -140,6 +154,26 @@ impl Sink for PipeSink<'_> {
     fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
         protocol::write_sheet(self.pipe, &entry)
             .map_err(|error| DecodeError::io("write to the pipe", &error))
+    }
+
+    fn spill_room(&mut self, n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError> {
+        let Some(dir) = self.spill_dir else {
+            return Ok(None);
+        };
+        protocol::write_room_request(self.pipe, RoomRequest { n_bytes })
+            .map_err(|error| DecodeError::io("write to the pipe", &error))?;
+        let answer = protocol::read_answer(self.pipe)
+            .map_err(|error| DecodeError::io("read from the pipe", &error))?;
+        let n_granted = match answer {
+            RoomAnswer::Granted => n_bytes,
+            RoomAnswer::Refused => 0,
+        };
+        lower(Resource::FSIZE, n_granted, n_granted)
+            .map_err(|error| DecodeError::io("limit the decoder", &error))?;
+        Ok((n_granted > 0).then(|| SpillRoom {
+            dir: dir.to_owned(),
+            n_bytes: n_granted,
+        }))
     }
 }
 

@@ -19,7 +19,6 @@ use crate::decode::sheet::Job;
 use crate::decode::sheet::cells::Values;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::xlsx::sheet::{Context, Sheet};
-use crate::decode::xlsx::strings::StringsBounds;
 use crate::decode::xlsx::workbook::Workbook;
 use crate::model::import::FileFormat;
 
@@ -42,15 +41,13 @@ mod fixture;
 
 /// Reads the sheets that `job` wants.
 pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeError> {
-    read_bounded(file, job, StringsBounds::new(job.limits()))
-}
-
-fn read_bounded(
-    file: &SharedFile,
-    job: &mut Job<'_>,
-    bounds: StringsBounds,
-) -> Result<(), DecodeError> {
-    let mut workbook = Workbook::open(file, job.limits(), bounds)?;
+    let mut workbook = Workbook::open(file, job.limits())?;
+    let n_bytes = workbook.strings.beyond_memory();
+    if n_bytes > 0
+        && let Some(room) = job.spill_room(n_bytes)?
+    {
+        workbook.strings.spill_to(room);
+    }
     let sheets = workbook.sheets();
     job.read_sheets(FileFormat::Xlsx, &sheets, |job, index| {
         let sheet = Sheet::open(workbook.open_sheet(index)?)?;

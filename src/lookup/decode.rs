@@ -124,7 +124,8 @@ struct Reading<T> {
 impl<T> Reading<T> {
     fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), Failure> {
         let config = &self.lookups.sessions.config;
-        let mut intake = Intake::new(&self.file, &config.limits, &config.spool_dir);
+        let spool_dir = config.spool_dir.for_one();
+        let mut intake = Intake::new(&self.file, &config.limits, &spool_dir);
         let totals = loop {
             let next = match inputs.try_recv() {
                 Ok(input) => Some(input),
@@ -156,10 +157,14 @@ impl<T> Reading<T> {
             let pools = [&lookups.decoders, &lookups.sessions.decoders].map(Arc::clone);
             let wait = lookups.sessions.config.queue_wait;
             let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
-            let program = &config.decoder_program;
+            let sandbox = Sandbox {
+                program: &config.decoder_program,
+                limits: &config.limits,
+                spool_dir: &spool_dir,
+            };
             // The child has the file until the decoder is dropped, which is before its room is.
             let (spooled, _room) = spooled.into_parts();
-            let mut decoder = Sandbox::start(program, spooled, &request, &config.limits)?;
+            let mut decoder = sandbox.start(spooled, &request)?;
             self.stop.hold(decoder.killer());
             while let Some(decoded) = decoder.next()? {
                 self.take(decoded)?;

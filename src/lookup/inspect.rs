@@ -154,7 +154,8 @@ impl Surveying {
         file.options.header = HeaderRow::Any;
         let request = request(spec);
         let mut sample = Sample::new(&request);
-        let mut intake = Intake::new(&file, &config.limits, &config.spool_dir);
+        let spool_dir = config.spool_dir.for_one();
+        let mut intake = Intake::new(&file, &config.limits, &spool_dir);
         let totals = loop {
             match inputs.blocking_recv() {
                 None => return Err(caller_gone()),
@@ -187,10 +188,14 @@ impl Surveying {
         let pools = [&lookups.decoders, &lookups.sessions.decoders].map(Arc::clone);
         let wait = lookups.sessions.config.queue_wait;
         let _places = wait_for(&self.runtime, pools, wait, self.stop.token())?;
-        let program = &config.decoder_program;
+        let sandbox = Sandbox {
+            program: &config.decoder_program,
+            limits: &config.limits,
+            spool_dir: &spool_dir,
+        };
         // The child has the file until it is reaped, which is before its room is dropped.
         let (spooled, _room) = spooled.into_parts();
-        let surveyor = Sandbox::survey(program, spooled, &request, &config.limits)?;
+        let surveyor = sandbox.survey(spooled, &request)?;
         self.stop.hold(surveyor.killer());
         Ok(surveyor.read()?)
     }

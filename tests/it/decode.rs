@@ -13,6 +13,7 @@ use rowlift::decode::limits::Limits;
 use rowlift::decode::protocol::WorkbookRequest;
 use rowlift::decode::sandbox::{Decoder, Sandbox};
 use rowlift::decode::{Decoded, HeaderRow, SourceHeader};
+use rowlift::disk::SpoolDir;
 use rowlift::model::cell::{Cell, round_to_15_digits};
 
 mod binary;
@@ -20,6 +21,7 @@ mod fixtures;
 mod hostile;
 mod package;
 mod process;
+mod spilled;
 mod workbooks;
 
 /// Everything that a workbook yields.
@@ -57,7 +59,13 @@ fn spool(bytes: &[u8]) -> File {
 }
 
 fn start(bytes: &[u8], request: &WorkbookRequest, limits: &Limits) -> Decoder {
-    Sandbox::start(program(), spool(bytes), request, limits).unwrap()
+    let spool_dir = SpoolDir::new(std::env::temp_dir(), None);
+    let sandbox = Sandbox {
+        program: program(),
+        limits,
+        spool_dir: &spool_dir,
+    };
+    sandbox.start(spool(bytes), request).unwrap()
 }
 
 fn read_all(mut decoder: Decoder) -> Result<Sheet, DecodeError> {

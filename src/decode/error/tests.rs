@@ -41,6 +41,7 @@ fn one_of_each() -> Vec<(DecodeError, Reason)> {
             Reason::LimitExceeded,
         ),
         (died(DeathCause::Signal { number: 9 }), Reason::Internal),
+        (died(DeathCause::Signal { number: 25 }), Reason::Internal),
         (died(DeathCause::Signal { number: 11 }), Reason::CorruptFile),
         (died(DeathCause::Exit { code: 101 }), Reason::CorruptFile),
         (

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{MESSAGE_BYTES_MAX, Message, ProtocolError, Totals, read_message};
+use super::{
+    MESSAGE_BYTES_MAX, Message, ProtocolError, RoomAnswer, RoomRequest, Totals, read_message,
+};
 use crate::decode::SourceHeader;
 use crate::decode::error::DecodeError;
 use crate::decode::survey::SheetEntry;
@@ -45,12 +47,15 @@ fn stream() -> (Vec<u8>, Vec<Message>) {
     super::write_sheet(&mut pipe, &entry()).unwrap();
     super::write_end(&mut pipe, totals).unwrap();
     super::write_failure(&mut pipe, &failure).unwrap();
+    let room = RoomRequest { n_bytes: 1 << 40 };
+    super::write_room_request(&mut pipe, room).unwrap();
     let messages = vec![
         Message::Header(header()),
         Message::Rows(frame),
         Message::Sheet(entry()),
         Message::End(totals),
         Message::Failure(failure),
+        Message::Room(room),
     ];
     (pipe, messages)
 }
@@ -67,6 +72,17 @@ fn read_all(mut pipe: &[u8]) -> Result<Vec<Message>, ProtocolError> {
 fn every_message_comes_back() {
     let (pipe, messages) = stream();
     assert_eq!(read_all(&pipe).unwrap(), messages);
+}
+
+#[test]
+fn an_answer_comes_back() {
+    for answer in [RoomAnswer::Granted, RoomAnswer::Refused] {
+        let mut pipe = Vec::new();
+        super::write_answer(&mut pipe, answer).unwrap();
+        assert_eq!(super::read_answer(&mut pipe.as_slice()).unwrap(), answer);
+    }
+    assert!(super::read_answer(&mut &b"?"[..]).is_err());
+    assert!(super::read_answer(&mut &b""[..]).is_err());
 }
 
 #[test]

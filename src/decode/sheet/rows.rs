@@ -4,6 +4,8 @@
 //! [`Frame`]s, through a [`Sink`]. Bounded: a frame is cut at [`FRAME_BYTES_TARGET`], a row at
 //! [`ROW_BYTES_MAX`], a row's cells at `columns_max`, a survey at its own bounds.
 
+use std::path::PathBuf;
+
 use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::protocol::ROW_BYTES_MAX;
@@ -22,6 +24,18 @@ pub(crate) trait Sink {
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError>;
     /// Takes the sheet whose first rows were handed on; surveys only.
     fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError>;
+    /// Room for a file of at most `n_bytes`; `None`: there is none. To be asked for once, before
+    /// anything is handed on.
+    fn spill_room(&mut self, n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError>;
+}
+
+/// Room for an unnamed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpillRoom {
+    /// Where it is made.
+    pub(crate) dir: PathBuf,
+    /// What it has at most, bytes.
+    pub(crate) n_bytes: u64,
 }
 
 /// The sheet that rows come from.

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Cursor, Write};
+use std::path::PathBuf;
 
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -14,7 +15,7 @@ use crate::decode::limits::Limits;
 use crate::decode::protocol::WorkbookRequest;
 use crate::decode::sheet;
 use crate::decode::sheet::file::SharedFile;
-use crate::decode::sheet::rows::Sink;
+use crate::decode::sheet::rows::{Sink, SpillRoom};
 use crate::decode::survey::SheetEntry;
 use crate::decode::xlsx::directory::Directory;
 use crate::decode::xlsx::part::{InflateBudget, Part};
@@ -43,6 +44,17 @@ pub(crate) struct Taken {
     pub(crate) rows: Vec<(u64, Vec<String>)>,
     /// Surveyed sheets.
     pub(crate) sheets: Vec<SheetEntry>,
+}
+
+/// The same where strings may go to a file.
+#[derive(Debug)]
+pub(crate) struct Roomy {
+    /// What was handed on.
+    pub(crate) taken: Taken,
+    /// Where files are made.
+    pub(crate) dir: PathBuf,
+    /// How many bytes were asked for.
+    pub(crate) asked: Vec<u64>,
 }
 
 // === impl Package ===
@@ -173,6 +185,32 @@ impl Sink for Taken {
     fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
         self.sheets.push(entry);
         Ok(())
+    }
+
+    fn spill_room(&mut self, _n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError> {
+        Ok(None)
+    }
+}
+
+// === impl Roomy ===
+
+impl Sink for Roomy {
+    fn header(&mut self, header: SourceHeader) -> Result<(), DecodeError> {
+        self.taken.header(header)
+    }
+
+    fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {
+        self.taken.rows(frame)
+    }
+
+    fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
+        self.taken.sheet(entry)
+    }
+
+    fn spill_room(&mut self, n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError> {
+        self.asked.push(n_bytes);
+        let dir = self.dir.clone();
+        Ok(Some(SpillRoom { dir, n_bytes }))
     }
 }
 

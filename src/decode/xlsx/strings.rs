@@ -4,7 +4,8 @@
 //! hands on [`Piece`]s of some hundred strings; whoever asks for a string that has not been read
 //! yet waits for it, and for no other. The thread never waits, so the two cannot wait for each
 //! other. Bounded by `shared_strings_bytes_max`; beyond [`StringsBounds::memory_bytes_max`] pieces
-//! go to an unnamed file. Dropping the table stops the thread and waits for it.
+//! go to an unnamed file if there is room for it, and stay in memory if there is none. Dropping the
+//! table stops the thread and waits for it.
 //!
 //! ```text
 //! part ─▶ reader (thread) ─▶ pieces ══ mutex, condvar ══▶ table ─▶ text ◀─ index ─ sheet
@@ -12,12 +13,12 @@
 //! ```
 
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::sheet::rows::SpillRoom;
 use crate::decode::xlsx::part::Part;
 use crate::decode::xlsx::scanner::Scanner;
 use crate::decode::xlsx::strings::cache::Cache;
@@ -43,8 +44,8 @@ pub(crate) struct StringsBounds {
     pub(crate) chars_max: u64,
     /// Beyond these bytes strings go to a file.
     pub(crate) memory_bytes_max: u64,
-    /// Where that file is made; `None`: they stay in memory after all.
-    pub(crate) spill_dir: Option<PathBuf>,
+    /// Room for that file; `None`: they stay in memory after all.
+    pub(crate) spill: Option<SpillRoom>,
 }
 
 /// The strings that are known by now, and the thread that reads the others.
@@ -66,14 +67,21 @@ pub(crate) struct SharedStrings {
 // === impl StringsBounds ===
 
 impl StringsBounds {
-    /// The bounds of `limits`, all strings in memory.
+    /// The bounds of `limits`, no room for a file yet.
     pub(crate) fn new(limits: &Limits) -> StringsBounds {
         StringsBounds {
             bytes_max: limits.shared_strings_bytes_max,
             chars_max: limits.cell_chars_max,
-            memory_bytes_max: limits.shared_strings_bytes_max,
-            spill_dir: None,
+            memory_bytes_max: limits.shared_strings_memory_bytes_max,
+            spill: None,
         }
+    }
+
+    /// What the strings of `part` may have beyond those in memory, bytes. No string takes more
+    /// bytes, its end included, than it has in the part; what the part inflates to is checked.
+    pub(crate) fn beyond_memory(&self, part: &Part) -> u64 {
+        let n_bytes = part.inflated_bytes().min(self.bytes_max);
+        n_bytes.saturating_sub(self.memory_bytes_max)
     }
 }
 
@@ -116,11 +124,10 @@ impl SharedStrings {
         let piece = self.piece_of(index);
         let offset = index - self.firsts[piece];
         let offset = usize::try_from(offset).expect("a piece's strings are few");
-        let chunk = match &self.pieces[piece] {
-            Piece::Memory(chunk) => chunk,
-            Piece::Spilled(spilled) => self.cache.load(piece, spilled)?,
-        };
-        Ok(Some(chunk.get(offset)))
+        match &self.pieces[piece] {
+            Piece::Memory(chunk) => Ok(Some(chunk.get(offset))),
+            Piece::Spilled(spilled) => self.cache.get(piece, spilled, offset).map(Some),
+        }
     }
 
     /// Waits until the part is read to its end; fails if it is broken there.

@@ -12,9 +12,8 @@ use crate::decode::sheet;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::survey::SurveyRequest;
 use crate::decode::xlsx::fixture::{
-    Package, Taken, all_rows, decode, decode_with, decode_with_calamine, file,
+    Package, Roomy, Taken, all_rows, decode, decode_with, decode_with_calamine, file,
 };
-use crate::decode::xlsx::strings::StringsBounds;
 
 const FILES: [&str; 4] = [
     "examples/businesses.xlsx",
@@ -226,19 +225,29 @@ fn strings_in_any_order_and_in_a_file_are_the_same() {
     let (ours, calamine) = both(&bytes, &all_rows());
     assert_eq!(ours, calamine);
     let dir = tempfile::tempdir().unwrap();
-    let limits = Limits::default();
-    let bounds = StringsBounds {
-        memory_bytes_max: 50_000,
-        spill_dir: Some(dir.path().to_owned()),
-        ..StringsBounds::new(&limits)
-    };
-    let mut spilled = Taken::default();
-    let file = SharedFile::new(file(&bytes)).unwrap();
-    sheet::with_job(&all_rows(), &limits, &mut spilled, |job| {
-        super::read_bounded(&file, job, bounds)
-    })
-    .unwrap();
-    assert_eq!(spilled, ours);
+    let part_bytes = package.part("xl/sharedStrings.xml").len() as u64;
+    for (memory_bytes_max, asked) in [
+        (0, vec![part_bytes]),
+        (50_000, vec![part_bytes - 50_000]),
+        (part_bytes, Vec::new()),
+    ] {
+        let limits = Limits {
+            shared_strings_memory_bytes_max: memory_bytes_max,
+            ..Limits::default()
+        };
+        let mut roomy = Roomy {
+            taken: Taken::default(),
+            dir: dir.path().to_owned(),
+            asked: Vec::new(),
+        };
+        let file = SharedFile::new(file(&bytes)).unwrap();
+        sheet::with_job(&all_rows(), &limits, &mut roomy, |job| {
+            super::read(&file, job)
+        })
+        .unwrap();
+        assert_eq!(roomy.taken, ours);
+        assert_eq!(roomy.asked, asked);
+    }
 }
 
 #[test]

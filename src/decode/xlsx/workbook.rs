@@ -8,6 +8,7 @@ use crate::decode::error::{DecodeError, shown};
 use crate::decode::limits::Limits;
 use crate::decode::sheet::choice::SheetMeta;
 use crate::decode::sheet::file::SharedFile;
+use crate::decode::sheet::rows::SpillRoom;
 use crate::decode::xlsx::directory::Directory;
 use crate::decode::xlsx::part::{InflateBudget, Part};
 use crate::decode::xlsx::relations::{Relations, check_small};
@@ -50,11 +51,7 @@ pub(crate) struct LazyStrings {
 
 impl Workbook {
     /// Opens the workbook in `file`.
-    pub(crate) fn open(
-        file: &SharedFile,
-        limits: &Limits,
-        bounds: StringsBounds,
-    ) -> Result<Workbook, DecodeError> {
+    pub(crate) fn open(file: &SharedFile, limits: &Limits) -> Result<Workbook, DecodeError> {
         let package = Package {
             directory: Directory::read(file, limits)?,
             budget: InflateBudget::new(limits),
@@ -86,7 +83,7 @@ impl Workbook {
             is_1904: false,
             styles,
             strings: LazyStrings {
-                bounds,
+                bounds: StringsBounds::new(limits),
                 part: strings,
                 table: None,
             },
@@ -204,6 +201,18 @@ impl Package {
 // === impl LazyStrings ===
 
 impl LazyStrings {
+    /// What the strings may have beyond those in memory, bytes.
+    pub(crate) fn beyond_memory(&self) -> u64 {
+        let part = self.part.as_ref();
+        part.map_or(0, |part| self.bounds.beyond_memory(part))
+    }
+
+    /// Gives them room for a file, before any of them is asked for.
+    pub(crate) fn spill_to(&mut self, room: SpillRoom) {
+        debug_assert!(self.table.is_none(), "they are being read");
+        self.bounds.spill = Some(room);
+    }
+
     /// The table, which is being read from now on; `None` if the workbook has none.
     pub(crate) fn table(&mut self) -> Result<Option<&mut SharedStrings>, DecodeError> {
         if let Some(part) = self.part.take() {

@@ -227,8 +227,12 @@ impl Run {
     fn workbook(&mut self, file: File, request: &WorkbookRequest) -> Result<(), Stop> {
         let _place = self.wait_for(Arc::clone(&self.pipeline.decoders))?;
         self.decode = Some(DecodeStage::begin());
-        let program = &self.pipeline.decoder_program;
-        let mut decoder = Sandbox::start(program, file, request, &self.pipeline.limits)?;
+        let sandbox = Sandbox {
+            program: &self.pipeline.decoder_program,
+            limits: &self.pipeline.limits,
+            spool_dir: &self.pipeline.spool_dir,
+        };
+        let mut decoder = sandbox.start(file, request)?;
         self.send(Output::Decoding(decoder.killer()))?;
         loop {
             let next = decoder.next();

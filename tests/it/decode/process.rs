@@ -7,6 +7,7 @@ use rowlift::decode::Decoded;
 use rowlift::decode::error::{DeathCause, DecodeError};
 use rowlift::decode::limits::Limits;
 use rowlift::decode::sandbox::Sandbox;
+use rowlift::disk::SpoolDir;
 use rowlift::model::import::{Failure, Reason};
 
 use super::package::Package;
@@ -34,7 +35,7 @@ fn n_children() -> usize {
 }
 
 /// The child whose request holds `mark`.
-fn child(mark: &str) -> i32 {
+pub(super) fn child(mark: &str) -> i32 {
     let processes = std::fs::read_dir("/proc").unwrap();
     let paths = processes.map(|entry| entry.unwrap().path());
     let mut found = paths.filter(|path| {
@@ -149,14 +150,13 @@ fn a_kill_after_the_end_changes_nothing() {
 fn a_program_that_is_no_decoder_is_told() {
     let run = |program: &str| {
         let bytes = Package::new("").bytes();
-        Sandbox::start(
-            Path::new(program),
-            spool(&bytes),
-            &request(),
-            &Limits::default(),
-        )
-        .and_then(read_all)
-        .unwrap_err()
+        let sandbox = Sandbox {
+            program: Path::new(program),
+            limits: &Limits::default(),
+            spool_dir: &SpoolDir::new(std::env::temp_dir(), None),
+        };
+        let started = sandbox.start(spool(&bytes), &request());
+        started.and_then(read_all).unwrap_err()
     };
     assert!(matches!(run("/does/not/exist"), DecodeError::Io { .. }));
     for (program, wanted) in [

@@ -152,6 +152,32 @@ async fn a_workbook_that_waits_for_its_end_is_there_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn shared_strings_find_a_place_with_and_without_room() {
+    let workbook = workbook();
+    // Half of it stays free, which the workbook has alone.
+    for room in [ROOM, workbook.len() as u64] {
+        let service = Service::sqlite_with(PEOPLE, |config| {
+            config.spool_bytes_max = Some(room);
+            config.limits.shared_strings_memory_bytes_max = 0;
+        })
+        .await;
+        for header in [
+            file_header("rows", "people"),
+            proto::ImportHeader {
+                commit_mode: CommitMode::Atomic.into(),
+                ..file_header("whole", "people")
+            },
+        ] {
+            service.execute_sqlite("delete from people").await;
+            let ended = service.import(file_messages(header, &workbook)).await;
+            assert_eq!(ended.ok().inserted_row_count, 50);
+            eventually("the room is given back", async || used(&service) == 0).await;
+        }
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_workbook_that_never_fits_beside_itself_is_over_a_limit() {
     let workbook = workbook();
     let compressed = zstd::encode_all(workbook.as_slice(), 3).unwrap();

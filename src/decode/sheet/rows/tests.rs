@@ -1,4 +1,4 @@
-use super::{Outcome, Rows, SheetInfo, Sink};
+use super::{Outcome, Rows, SheetInfo, Sink, SpillRoom};
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::survey::SheetEntry;
@@ -22,6 +22,10 @@ impl Sink for Taken {
 
     fn sheet(&mut self, entry: SheetEntry) -> Result<(), DecodeError> {
         panic!("no survey: {entry:?}")
+    }
+
+    fn spill_room(&mut self, n_bytes: u64) -> Result<Option<SpillRoom>, DecodeError> {
+        panic!("nothing to spill: {n_bytes}")
     }
 
     fn rows(&mut self, frame: Frame) -> Result<(), DecodeError> {

@@ -3,16 +3,16 @@
 //! In: the part. Out: pieces, in the order of the strings. What the part says about their number
 //! is not looked at. Bounded by [`StringsBounds`]; stopped by whoever takes the pieces.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::error::DecodeError;
+use crate::decode::sheet::rows::SpillRoom;
 use crate::decode::xlsx::count;
 use crate::decode::xlsx::rich::RichText;
 use crate::decode::xlsx::scanner::Scanner;
 use crate::decode::xlsx::strings::StringsBounds;
-use crate::decode::xlsx::strings::piece::{ChunkBuilder, Piece};
-use crate::decode::xlsx::strings::spill::SpillFile;
+use crate::decode::xlsx::strings::piece::{Chunk, ChunkBuilder, Piece};
+use crate::decode::xlsx::strings::spill::{SpillFile, Spilled};
 use crate::decode::xlsx::tag::TagKind;
 use crate::decode::xlsx::text::{self, SPACES};
 
@@ -33,8 +33,17 @@ pub(crate) struct Reader {
     n_bytes: u64,
     n_strings: u64,
     memory_bytes_left: u64,
-    spill_dir: Option<PathBuf>,
-    spill: Option<SpillFile>,
+    spill: Spill,
+}
+
+/// Where chunks go that memory has no room for.
+#[derive(Debug)]
+enum Spill {
+    /// Into memory all the same.
+    Nowhere,
+    /// Into a file that is not made yet.
+    Room(SpillRoom),
+    File(SpillFile),
 }
 
 // === impl Reader ===
@@ -51,8 +60,10 @@ impl Reader {
             n_bytes: 0,
             n_strings: 0,
             memory_bytes_left: bounds.memory_bytes_max,
-            spill_dir: bounds.spill_dir.clone(),
-            spill: None,
+            spill: match &bounds.spill {
+                Some(room) => Spill::Room(room.clone()),
+                None => Spill::Nowhere,
+            },
         }
     }
 
@@ -155,20 +166,31 @@ impl Reader {
         let Some(chunk) = self.builder.take() else {
             return Ok(None);
         };
-        let n_bytes = count(chunk.n_bytes());
-        if let Some(left) = self.memory_bytes_left.checked_sub(n_bytes) {
-            self.memory_bytes_left = left;
-            return Ok(Some(Piece::Memory(Arc::new(chunk))));
+        if let Some(spilled) = self.spill_chunk(&chunk)? {
+            return Ok(Some(Piece::Spilled(spilled)));
         }
-        self.memory_bytes_left = 0;
-        let Some(dir) = &self.spill_dir else {
-            return Ok(Some(Piece::Memory(Arc::new(chunk))));
+        // The last one may go beyond the bound, so that the file has no more than what is beyond.
+        let n_bytes = count(chunk.n_bytes());
+        self.memory_bytes_left = self.memory_bytes_left.saturating_sub(n_bytes);
+        Ok(Some(Piece::Memory(Arc::new(chunk))))
+    }
+
+    /// The chunk in the file; `None`: it stays in memory.
+    fn spill_chunk(&mut self, chunk: &Chunk) -> Result<Option<Spilled>, DecodeError> {
+        if self.memory_bytes_left > 0 {
+            return Ok(None);
+        }
+        if let Spill::Room(room) = &self.spill {
+            self.spill = Spill::File(SpillFile::new(room)?);
+        }
+        let Spill::File(file) = &mut self.spill else {
+            return Ok(None);
         };
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            none => none.insert(SpillFile::new(dir)?),
-        };
-        Ok(Some(Piece::Spilled(spill.write(&chunk)?)))
+        let spilled = file.write(chunk)?;
+        if spilled.is_none() {
+            self.spill = Spill::Nowhere;
+        }
+        Ok(spilled)
     }
 }
 

@@ -1,6 +1,9 @@
+use std::path::Path;
+
 use super::{SharedStrings, StringsBounds};
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::sheet::rows::SpillRoom;
 use crate::decode::xlsx::fixture::part;
 
 fn bounds() -> StringsBounds {
@@ -16,6 +19,24 @@ fn numbered(n_strings: usize) -> String {
         .map(|number| format!("<si><t>string {number}</t></si>"))
         .collect();
     format!("<sst uniqueCount=\"7\">{}</sst>", items.concat())
+}
+
+/// Beyond `memory_bytes_max` in memory strings go to a file, as many as `content` may have.
+fn spilling(content: &str, memory_bytes_max: u64, dir: &Path) -> StringsBounds {
+    let mut bounds = StringsBounds {
+        memory_bytes_max,
+        ..bounds()
+    };
+    bounds.spill = Some(SpillRoom {
+        dir: dir.to_owned(),
+        n_bytes: bounds.beyond_memory(&part(content.as_bytes())),
+    });
+    bounds
+}
+
+fn n_pieces_in_file(strings: &SharedStrings) -> usize {
+    let is_spilled = |piece: &&super::Piece| matches!(piece, super::Piece::Spilled(_));
+    strings.pieces.iter().filter(is_spilled).count()
 }
 
 /// Numbers below `n`, in an order of no kind.
@@ -115,27 +136,87 @@ fn strings_meet_their_limits() {
 fn spilled_strings_are_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let n_strings = 100_000;
-    let spilling = StringsBounds {
-        memory_bytes_max: 100_000,
-        spill_dir: Some(dir.path().to_owned()),
-        ..bounds()
-    };
-    let mut strings = start(&numbered(100_000), &spilling);
+    let content = numbered(100_000);
+    let spilling = spilling(&content, 100_000, dir.path());
+    let mut strings = start(&content, &spilling);
     for number in (0..n_strings).chain(shuffled(n_strings).step_by(97)) {
         let wanted = format!("string {number}");
         assert_eq!(strings.get(number).unwrap(), Some(wanted.as_str()));
     }
     assert_eq!(strings.get(n_strings).unwrap(), None);
+    assert_eq!(n_pieces_in_file(&strings), strings.pieces.len() - 7);
     let n_files = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(n_files, 0, "the file has no name");
     strings.finish().unwrap();
     // A file that cannot be made is our fault, not the workbook's.
-    let nowhere = StringsBounds {
-        spill_dir: Some(dir.path().join("none")),
-        ..spilling
-    };
-    let error = start(&numbered(100_000), &nowhere).finish().unwrap_err();
+    let nowhere = super::tests::spilling(&content, 100_000, &dir.path().join("none"));
+    let error = start(&content, &nowhere).finish().unwrap_err();
     assert!(matches!(error, DecodeError::Io { .. }), "{error}");
+}
+
+#[test]
+fn strings_without_room_stay_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = numbered(100_000);
+    for (n_bytes, n_wanted) in [(0, 0), (70_000, 4), (70_000_000, 98)] {
+        let mut bounds = spilling(&content, 0, dir.path());
+        let room = bounds.spill.as_mut().unwrap();
+        room.n_bytes = n_bytes;
+        let mut strings = start(&content, &bounds);
+        for number in shuffled(100_000) {
+            let wanted = format!("string {number}");
+            assert_eq!(strings.get(number).unwrap(), Some(wanted.as_str()));
+        }
+        strings.get(100_000).unwrap();
+        assert_eq!(n_pieces_in_file(&strings), n_wanted);
+    }
+}
+
+#[test]
+fn the_file_never_has_more_than_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = format!("<si><t>{}</t></si>", "x".repeat(30_000)).repeat(20);
+    let contents = [
+        format!("<sst>{}</sst>", "<si/>".repeat(50_000)),
+        format!("<sst>{}</sst>", "<si><t>a</t></si>".repeat(20_000)),
+        format!("<sst>{long}</sst>"),
+        format!("<sst>{}{long}</sst>", "<si/>".repeat(1023)),
+    ];
+    for content in &contents {
+        for memory_bytes_max in [0, 1, 5_000, 100_000] {
+            let bounds = spilling(content, memory_bytes_max, dir.path());
+            let mut strings = start(content, &bounds);
+            strings.get(u64::MAX).unwrap();
+            let in_memory = strings.pieces.iter().filter_map(|piece| match piece {
+                super::Piece::Memory(chunk) => Some(chunk.n_bytes()),
+                super::Piece::Spilled(_) => None,
+            });
+            let n_in_memory: usize = in_memory.clone().sum();
+            let n_last = in_memory.last().unwrap_or_default();
+            // One piece may go beyond the bound, and none stays for want of room in the file.
+            let n_max = usize::try_from(memory_bytes_max).unwrap() + n_last;
+            assert!(n_in_memory < n_max.max(1), "{n_in_memory} of {n_max}");
+        }
+    }
+}
+
+#[test]
+fn a_spilled_chunk_is_read_as_a_whole_once_it_is_asked_for_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = numbered(200_000);
+    let mut strings = start(&content, &spilling(&content, 0, dir.path()));
+    strings.get(200_000).unwrap();
+    assert!(n_pieces_in_file(&strings) > 128);
+    let n_kept = |strings: &SharedStrings| strings.cache.n_kept();
+    for number in shuffled(200_000).take(5000) {
+        strings.get(number).unwrap();
+    }
+    assert!(n_kept(&strings) < 5, "{}", n_kept(&strings));
+    for number in 0..64 * 1024 {
+        let wanted = format!("string {number}");
+        assert_eq!(strings.get(number).unwrap(), Some(wanted.as_str()));
+    }
+    assert_eq!(n_kept(&strings), 64);
 }
 
 #[test]

@@ -3,12 +3,11 @@ use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
 use crate::decode::sheet::file::SharedFile;
 use crate::decode::xlsx::fixture::{Package, file};
-use crate::decode::xlsx::strings::StringsBounds;
 
 fn open(package: &Package) -> Result<Workbook, DecodeError> {
     let limits = Limits::default();
     let file = SharedFile::new(file(&package.bytes())).unwrap();
-    Workbook::open(&file, &limits, StringsBounds::new(&limits))
+    Workbook::open(&file, &limits)
 }
 
 fn sheets(package: &Package) -> Vec<(String, bool, bool)> {
