@@ -47,7 +47,7 @@ mod binary;
 mod catalog;
 mod checkpoint;
 mod connection;
-mod copy;
+pub mod copy;
 mod engine;
 mod error;
 mod insert;

@@ -3,7 +3,8 @@
 //! In: some rows of a batch. Out: how many the table took, or whose fault it was. Rows that leave
 //! different columns to their defaults go in groups, one COPY a group, because COPY knows no
 //! DEFAULT; the caller bounds the number of groups. Encoded in pieces of [`PIECE_BYTES`] into one
-//! buffer. A dropped future closes the connection ([`Transaction`]).
+//! buffer ([`CopyData`], synchronous and pure), sent by [`copy_group`]. A dropped future closes the
+//! connection ([`Transaction`]).
 
 use crate::model::batch::Batch;
 use crate::model::plan::WritePlan;
@@ -31,6 +32,32 @@ pub(super) struct Group {
     pub(super) columns: Vec<usize>,
     /// Positions in the list of rows that was grouped, ascending.
     pub(super) members: Vec<usize>,
+}
+
+/// Rows that set the same columns as one COPY takes them: the statement and what follows it, encoded
+/// as it is asked for. Open to those who measure the encoding, or send the same bytes by themselves.
+#[derive(Debug)]
+pub struct CopyData<'a> {
+    sql: String,
+    batch: &'a Batch,
+    /// Those that are not encoded yet, by index into the batch.
+    rows: std::vec::IntoIter<usize>,
+    columns: Vec<usize>,
+    /// Of `columns`, in their order.
+    types: Vec<&'a ColumnType>,
+    is_binary: bool,
+    place: Place,
+    buffer: Vec<u8>,
+    /// Used over, for text.
+    scratch: String,
+}
+
+/// How much of a COPY has been asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Begin,
+    Rows,
+    End,
 }
 
 /// Groups `rows` (indexes into the batch) by the columns that they set, in the order in which the
@@ -78,48 +105,100 @@ pub(super) async fn copy_group(
     group: &Group,
     format: CopyFormat,
 ) -> Result<u64, sqlx::Error> {
-    let is_binary = format == CopyFormat::Binary && is_binary(plan, &group.columns);
-    let table = QualifiedName::from(&plan.table.name);
-    let names = group
-        .columns
-        .iter()
-        .map(|at| plan.column(*at).name.as_str());
-    let columns = quoted_list(names);
-    let format = if is_binary {
-        " WITH (FORMAT binary)"
-    } else {
-        ""
-    };
-    let sql = format!("COPY {table} ({columns}) FROM STDIN{format}");
-    let types: Vec<&ColumnType> = group
-        .columns
-        .iter()
-        .map(|at| &plan.column(*at).ty)
-        .collect();
-
-    let mut copy = transaction.copy_in(&sql).await?;
-    let mut buffer = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
-    if is_binary {
-        buffer.extend_from_slice(BINARY_HEADER);
+    let mut data = CopyData::of_group(plan, batch, rows, group, format);
+    let mut copy = transaction.copy_in(data.sql()).await?;
+    while let Some(piece) = data.next_piece() {
+        copy.send(piece).await?;
     }
-    let mut scratch = String::new();
-    for position in &group.members {
-        let row = batch.rows.row(rows[*position]);
-        if is_binary {
-            append_binary_row(&mut buffer, row, &group.columns, &types);
-        } else {
-            append_text_row(&mut buffer, &mut scratch, row, &group.columns, &types);
-        }
-        if buffer.len() >= PIECE_BYTES {
-            copy.send(buffer.as_slice()).await?;
-            buffer.clear();
-        }
-    }
-    if is_binary {
-        buffer.extend_from_slice(&BINARY_TRAILER);
-    }
-    copy.send(buffer.as_slice()).await?;
     copy.finish().await
+}
+
+// === impl CopyData ===
+
+impl<'a> CopyData<'a> {
+    /// All rows of a batch, as [`Store::write_batch`](crate::store::Store::write_batch) sends them
+    /// at first; each to be sent to its end before the next one.
+    pub fn of_batch(
+        plan: &'a WritePlan,
+        batch: &'a Batch,
+        format: CopyFormat,
+    ) -> Vec<CopyData<'a>> {
+        let rows: Vec<usize> = (0..batch.rows.n_rows()).collect();
+        group_by_set_columns(plan, batch, &rows)
+            .iter()
+            .map(|group| CopyData::of_group(plan, batch, &rows, group, format))
+            .collect()
+    }
+
+    /// The members of `group` among `rows`, which are indexes into the batch.
+    fn of_group(
+        plan: &'a WritePlan,
+        batch: &'a Batch,
+        rows: &[usize],
+        group: &Group,
+        format: CopyFormat,
+    ) -> CopyData<'a> {
+        let columns = group.columns.clone();
+        let is_binary = format == CopyFormat::Binary && is_binary(plan, &columns);
+        let table = QualifiedName::from(&plan.table.name);
+        let names = columns.iter().map(|at| plan.column(*at).name.as_str());
+        let names = quoted_list(names);
+        let format = if is_binary {
+            " WITH (FORMAT binary)"
+        } else {
+            ""
+        };
+        let members: Vec<usize> = group.members.iter().map(|at| rows[*at]).collect();
+        CopyData {
+            sql: format!("COPY {table} ({names}) FROM STDIN{format}"),
+            batch,
+            rows: members.into_iter(),
+            types: columns.iter().map(|at| &plan.column(*at).ty).collect(),
+            columns,
+            is_binary,
+            place: Place::Begin,
+            buffer: Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8),
+            scratch: String::new(),
+        }
+    }
+
+    /// `COPY ... FROM STDIN`.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// What to send next: [`PIECE_BYTES`] and a row at most, less at the end. `None`: all is sent.
+    pub fn next_piece(&mut self) -> Option<&[u8]> {
+        self.buffer.clear();
+        if self.place == Place::End {
+            return None;
+        }
+        if self.is_binary && self.place == Place::Begin {
+            self.buffer.extend_from_slice(BINARY_HEADER);
+        }
+        self.place = Place::Rows;
+        while self.buffer.len() < PIECE_BYTES {
+            let Some(row) = self.rows.next() else {
+                self.place = Place::End;
+                if self.is_binary {
+                    self.buffer.extend_from_slice(&BINARY_TRAILER);
+                }
+                break;
+            };
+            self.append(row);
+        }
+        Some(&self.buffer)
+    }
+
+    fn append(&mut self, row: usize) {
+        let row = self.batch.rows.row(row);
+        let (buffer, columns, types) = (&mut self.buffer, &self.columns, &self.types);
+        if self.is_binary {
+            append_binary_row(buffer, row, columns, types);
+        } else {
+            append_text_row(buffer, &mut self.scratch, row, columns, types);
+        }
+    }
 }
 
 fn append_binary_row(buffer: &mut Vec<u8>, row: Row<'_>, columns: &[usize], types: &[&ColumnType]) {
