@@ -13,12 +13,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write, stderr};
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
-use crate::rows::Variant;
+use crate::rows::{Format, Variant};
 
 mod example_file;
 mod rows;
+mod text;
 mod words;
 mod xlsx;
 
@@ -51,12 +52,6 @@ struct Args {
     example_file: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Xlsx,
-    Csv,
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     if args.format == Format::Xlsx && args.rows > SHEET_ROWS_MAX {
@@ -77,24 +72,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         match args.format {
             Format::Xlsx => xlsx::write(output, "Businesses", rows)?.flush()?,
-            Format::Csv => write_csv(output, rows())?,
+            Format::Csv => text::write(output, rows())?.flush()?,
         }
     }
     let n_bytes = std::fs::metadata(&args.output)?.len();
     writeln!(stderr(), "{}: {n_bytes} bytes", args.output.display())?;
-    Ok(())
-}
-
-fn write_csv(
-    output: impl Write,
-    rows: impl Iterator<Item = rows::Row>,
-) -> Result<(), Box<dyn Error>> {
-    // Flexible: a row with an extra cell is one of the faults.
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(output);
-    for row in rows {
-        writer.write_record(row.iter().map(rows::Cell::as_csv))?;
-    }
-    writer.flush()?;
     Ok(())
 }
 

@@ -5,13 +5,21 @@
 
 use std::borrow::Cow;
 
-use crate::Format;
-use crate::words::{
+use clap::ValueEnum;
+
+use super::words::{
     ADDRESS_STREETS, CATEGORIES, DESCRIPTION_PARTS, NAME_ENDS, NAME_WORDS, PLACES, TLDS,
 };
 
 /// A row from column A on.
 pub(crate) type Row = Vec<Cell>;
+
+/// What the rows are written as; bad cells differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Xlsx,
+    Csv,
+}
 
 /// What a cell holds.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,7 +13,7 @@ use std::io::{Seek, Write};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::rows::{Cell, Row};
+use super::rows::{Cell, Row};
 
 type Written = Result<(), Box<dyn Error>>;
 
