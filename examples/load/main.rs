@@ -4,9 +4,10 @@
 //! cargo run --release --example load -- packed --addr http://127.0.0.1:50051 b.csv
 //! cargo run --release --example load -- small --addr http://127.0.0.1:50051 --rows 10
 //! cargo run --release --example load -- idle --addr http://127.0.0.1:50051 --imports 200
+//! cargo run --release --example load -- write --database-url postgres://... --batch-rows 1000 b.csv
 //! ```
 //!
-//! In: the address of a running service. Out: times in seconds as one JSON object on standard
+//! In: the address of a running service, or of a database. Out: times in seconds as one JSON object on standard
 //! output. Benchmarks, not tests: nothing is asserted but that the rows went in.
 #![expect(clippy::print_stdout, reason = "a command whose output is its purpose")]
 
@@ -19,9 +20,11 @@ use rowlift::proto::import_service_client::ImportServiceClient;
 use rowlift::proto::{ImportRequest, ImportStats};
 use tonic::transport::Channel;
 
+mod batches;
 mod idle;
 mod packed;
 mod small;
+mod write;
 
 type Client = ImportServiceClient<Channel>;
 
@@ -39,6 +42,8 @@ enum Command {
     Small(small::Args),
     /// Imports that are open and send nothing, until standard input ends
     Idle(idle::Args),
+    /// The writes of an import without the service: a CSV file's rows, through the ledger or past it
+    Write(write::Args),
 }
 
 #[tokio::main]
@@ -47,6 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Command::Packed(args) => packed::run(&args).await,
         Command::Small(args) => small::run(&args).await,
         Command::Idle(args) => idle::run(&args).await,
+        Command::Write(args) => write::run(&args).await,
     }
 }
 
