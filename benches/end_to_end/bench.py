@@ -1,7 +1,7 @@
 """Rowlift against psql on the same rows, through a real server and real clients.
 
 Run by scripts/bench, which builds what it needs; see there. In: the directory of the release
-programs. Out: Markdown on standard output, progress on standard error.
+programs. Out: Markdown on standard output and in marked blocks of documents, progress on standard error.
 """
 
 import argparse
@@ -10,25 +10,29 @@ import datetime
 import os
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import tempfile
 import time
 
 import csv
 import machine
+import parts
 import report
 from database import COLUMNS, Database
 from files import Files
-from report import Run
-from service import Service
+from marked import Marked
+from report import TARGETS, Report, Run, compared
+from service import Service, load
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Bench:
-    """What every case needs: files, database, service."""
+    """What every case needs: files, database, service; and what was found."""
 
     def __init__(self, arguments, work):
+        self.report = Report()
         self.n_runs = arguments.runs
         self.sizes = arguments.rows
         self.programs = arguments.programs
@@ -64,12 +68,16 @@ class Bench:
     # Each section prints a heading and a table.
 
     def copy(self):
-        """One import of each kind against psql, by size."""
+        """One import of each kind against psql, by size; what a row costs."""
+        seconds = {}
         for n_rows in self.sizes:
             xlsx, text = self.files.path(n_rows, "xlsx"), self.files.path(n_rows, "csv")
             halves = self.files.halves(n_rows)
             with self.service() as service:
                 empty = self.database.empty
+                # A warm server: its connections, its catalogue, its program in memory.
+                empty()
+                service.import_file(self.files.path(min(self.sizes[0], 10_000), "xlsx"))
                 runs = report.in_turn({
                     "`psql \\copy` CSV": self.measured(None, empty, lambda: self.database.copy(text), n_rows),
                     "two `psql \\copy` at once": self.measured(None, empty, lambda: self.database.copy(*halves), n_rows),
@@ -78,10 +86,17 @@ class Bench:
                     "Rowlift, packed rows": self.measured(
                         service, empty, lambda: service.load("packed", text)["seconds"], n_rows),
                 }, self.n_runs)
-            targets = {"Rowlift, xlsx": 0.65, "Rowlift, CSV": 0.60, "Rowlift, packed rows": 0.58}
+            psql = next(iter(runs))
+            targets = {}
             if n_rows <= 10_000:
                 targets = {"Rowlift, xlsx": 1.1}
-            print(f"\n### {n_rows:,} rows\n\n{report.table(runs, n_rows, next(iter(runs)), targets)}", flush=True)
+            elif n_rows == self.sizes[-1]:
+                targets = {"Rowlift, xlsx": 0.65, "Rowlift, CSV": 0.60, "Rowlift, packed rows": 0.58}
+            compared(self.report, f"{n_rows:,} rows", runs, n_rows, psql, targets)
+            for name, its in runs.items():
+                seconds.setdefault(name, {})[n_rows] = report.median(its)
+        if len(self.sizes) > 1:
+            report.costs(self.report, seconds, psql, {name: 1.15 for name in seconds if name.startswith("Rowlift")})
 
     def faults(self):
         """One row in a hundred with a bad cell, or with a key that was there before."""
@@ -96,7 +111,7 @@ class Bench:
             runs = report.in_turn({"clean": importing(clean), "1 % bad cells": importing(bad),
                                    "1 % repeated keys": importing(repeated)}, self.n_runs)
         targets = {"1 % bad cells": 1.05, "1 % repeated keys": 2}
-        print(f"\n### {n_rows:,} rows of xlsx, `email` unique\n\n{report.table(runs, n_rows, 'clean', targets)}", flush=True)
+        compared(self.report, f"{n_rows:,} rows of xlsx, `email` unique", runs, n_rows, "clean", targets)
 
     def upserts(self):
         """A full table updated by key from a file of as many rows."""
@@ -115,8 +130,45 @@ class Bench:
                     "Rowlift, CSV": self.measured(
                         service, full, lambda: service.import_file(changed, *update)[0], n_rows),
                 }, self.n_runs)
-                print(f"\n### {n_rows:,} rows updating as many, {percent} % changed\n\n"
-                      f"{report.table(runs, n_rows, next(iter(runs)), {'Rowlift, CSV': 1.1})}", flush=True)
+                compared(self.report, f"{n_rows:,} rows updating as many, {percent} % changed", runs, n_rows,
+                         next(iter(runs)), {"Rowlift, CSV": 1.1})
+
+    def ledger(self):
+        """The writes of an import alone: through the ledger, and the same COPYs without it, in turn every few batches."""
+        n_rows = min(6 * self.sizes[-1], 600_000)
+        found = {}
+        sizes = [size for size in (1000, 5000, 20_000) if n_rows >= 30 * size]
+        for run in range(self.n_runs):
+            for size in sizes:
+                for percent in (0, 1):
+                    told = self._write(n_rows, size, percent)
+                    found.setdefault((size, percent), []).append(told)
+                    report.say(f"  {run + 1}/{self.n_runs} batches of {size}, {percent} % rejected: {told['ratio']:.3f}")
+        what = f"Writes of {n_rows:,} rows, half of them without fence, rejected rows and checkpoint"
+        rows = []
+        for (size, percent), its in found.items():
+            middle = {key: statistics.median(it[key] for it in its) for key in ("bare", "stored", "ratio")}
+            ratios = [it["ratio"] for it in its]
+            name = f"batches of {size:,}, {percent} % rejected"
+            verdict = self.report.verdict(f"{what}: {name}", middle["ratio"], 1.03)
+            rows.append((name, f"{middle['bare']:.2f}", f"{middle['stored']:.2f}",
+                         f"{middle['ratio']:.3f} ({min(ratios):.3f}-{max(ratios):.3f})", verdict))
+        once = statistics.median(it["once_seconds"] for its in found.values() for it in its)
+        heads = ("case", "us a row, COPY alone", "through the ledger", "ratio (min-max)", "target")
+        self.report.add(what, report.lines(heads, rows) + "\n\nA batch has 8 MiB at most. "
+                        f"To open and to end the import takes {once * 1e3:.0f} ms besides.")
+
+    def _write(self, n_rows, batch_rows, percent):
+        """Microseconds of a written row without and with the ledger, and their ratio."""
+        bad = ("--bad-cells", str(percent)) if percent else ()
+        file = self.files.path(n_rows, "csv", *bad)
+        self.database.empty()
+        told = load(self.programs, "write", "--database-url", self.database.url, "--batch-rows", batch_rows, file)
+        if (told["rejected"] > 0) != (percent > 0):
+            raise SystemExit(f"{percent} % of the rows are bad, and the writer tells {told}")
+        for key in ("bare", "stored"):
+            told[key] = told[key]["seconds"] / told[key]["rows"] * 1e6
+        return dict(told, ratio=told["stored"] / told["bare"])
 
     def methods(self):
         """The four methods."""
@@ -126,7 +178,7 @@ class Bench:
             runs = report.in_turn({f"`--method {method}`": self.measured(
                 service, self.database.empty, lambda method=method: service.import_file(xlsx, "--method", method)[0],
                 n_rows) for method in ("copy", "batch", "concurrent", "sequential")}, self.n_runs)
-        print(f"\n### The four methods, {n_rows:,} rows of xlsx\n\n{report.table(runs, n_rows, next(iter(runs)))}", flush=True)
+        compared(self.report, f"The four methods, {n_rows:,} rows of xlsx", runs, n_rows, next(iter(runs)))
 
     def latency(self):
         """Imports of ten rows alone, and beside one of the largest size."""
@@ -146,15 +198,21 @@ class Bench:
                 "imports": sum(it["imports"] for it in beside), **{
                     key: max(it[key] for it in beside) if key == "p99" else sorted(it[key] for it in beside)[len(beside) // 2]
                     for key in ("p50", "p95", "p99")}}
-        print("\n### Small imports on a warm connection, milliseconds\n\n| case | imports | p50 | p95 | p99 |\n| --- | --- | --- | --- | --- |")
+        bounds = dict(zip(told, ((5, 25), (15, None), (25, 150))))
+        heading = "Small imports on a warm connection, milliseconds"
+        rows = []
         for name, it in told.items():
-            print(f"| {name} | {it['imports']} | {it['p50'] * 1e3:.1f} | {it['p95'] * 1e3:.1f} | {it['p99'] * 1e3:.1f} |", flush=True)
+            verdicts = [f"{key} {self.report.verdict(f'{heading}: {name}, {key}', it[key] * 1e3, bound, ' ms')}"
+                        for key, bound in zip(("p50", "p99"), bounds[name]) if bound]
+            rows.append((name, it["imports"], *(f"{it[key] * 1e3:.1f}" for key in ("p50", "p95", "p99")),
+                         ", ".join(verdicts)))
+        self.report.add(heading, report.lines(("case", "imports", "p50", "p95", "p99", "target"), rows))
 
     def together(self):
         """Several imports at once."""
-        n_rows = 100_000
+        n_rows = min(self.sizes[-1], 100_000)
         xlsx = self.files.path(n_rows, "xlsx")
-        print(f"\n### Imports of {n_rows:,} rows of xlsx at once\n\n| at once | seconds | rows/s of all | peak MB |\n| --- | --- | --- | --- |")
+        rows = []
         with self.service() as service:
             for n_imports in (1, 2, 4, 8):
                 def run(n_imports=n_imports):
@@ -165,34 +223,42 @@ class Bench:
                 case = self.measured(service, self.database.empty, run, n_rows * n_imports)
                 runs = report.in_turn({f"{n_imports} at once": case}, self.n_runs)
                 its, = runs.values()
-                seconds = report.median(its, "seconds")
-                print(f"| {n_imports} | {seconds:.2f} | {n_rows * n_imports / seconds:,.0f} "
-                      f"| {report.median(its, 'peak_bytes') / 1e6:.0f} |", flush=True)
+                seconds = report.median(its)
+                rows.append((n_imports, f"{seconds:.2f}", f"{n_rows * n_imports / seconds:,.0f}",
+                             f"{report.median(its, 'peak_bytes') / 1e6:.0f}"))
+        heads = ("at once", "seconds", "rows/s of all", "peak MB")
+        self.report.add(f"Imports of {n_rows:,} rows of xlsx at once", report.lines(heads, rows))
 
     def memory(self):
         """The most that service and decoders hold, where something holds them back."""
-        lines = []
+        measured = []
         with self.service(imports_max=200) as service:
             with machine.Peak(service.pid) as peak:
                 idle = service.open_idle(200)
                 time.sleep(5 * machine.SAMPLE_SECONDS)
-            lines.append(("200 open imports that send nothing", peak.bytes, 200))
+            measured.append(("200 open imports that send nothing", peak.bytes, 200))
             idle.stdin.close()
             idle.wait()
-        gigabyte = self.files.path(3_500_000, "csv")
+        n_rows = self.sizes[-1]
+        xlsx = self.files.path(n_rows, "xlsx")
+        # 1 GB with a million rows.
+        large = self.files.path(n_rows * 7 // 2, "csv")
+        size = f"{os.path.getsize(large) / 1e6:,.0f} MB"
         for name, limit, begin in (
-            ("1 GB of CSV", 64, lambda service: service.import_file(gigabyte)),
-            ("1 GB of packed rows", 64, lambda service: service.load("packed", gigabyte)),
-            ("the largest xlsx, the table locked for 10 s", None, self._import_into_a_locked_table),
+            (f"{n_rows:,} rows of xlsx", 320, lambda service: service.import_file(xlsx)),
+            ("the same, the table locked for 10 s", None, self._import_into_a_locked_table),
+            (f"{size} of CSV", 64, lambda service: service.import_file(large)),
+            (f"{size} of rows, packed", 64, lambda service: service.load("packed", large)),
         ):
             with self.service() as service:
                 self.database.empty()
                 with machine.Peak(service.pid) as peak:
                     begin(service)
-            lines.append((name, peak.bytes, limit))
-        print("\n### Peak memory of service and decoders\n\n| case | peak MB | target MB |\n| --- | --- | --- |")
-        for name, n_bytes, limit in lines:
-            print(f"| {name} | {n_bytes / 1e6:.0f} | {limit or ''} |", flush=True)
+            measured.append((name, peak.bytes, limit))
+        heading = "Peak memory of service and decoders, MB"
+        rows = [(name, f"{n_bytes / 1e6:.0f}", self.report.verdict(f"{heading}: {name}", n_bytes / 1e6, limit, " MB"))
+                for name, n_bytes, limit in measured]
+        self.report.add(heading, report.lines(("case", "peak", "target"), rows))
 
     def _import_into_a_locked_table(self, service):
         lock = subprocess.Popen(["psql", "-XAqt", "-d", self.database.url, "-c",
@@ -237,39 +303,59 @@ class Bench:
             return Run(time.perf_counter() - begun)
 
         runs = report.in_turn({"Python's executemany, rows parsed before": executemany, "Rowlift, xlsx": rowlift}, self.n_runs)
-        print(f"\n### SQLite, {n_rows:,} rows\n\n{report.table(runs, n_rows, next(iter(runs)), {'Rowlift, xlsx': 1.0})}", flush=True)
+        compared(self.report, f"SQLite, {n_rows:,} rows", runs, n_rows, next(iter(runs)), {"Rowlift, xlsx": 1.0})
 
-    def header(self):
-        version = self.database.sql("show server_version")
-        commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
-                                text=True, check=False).stdout.strip()
-        print(f"{datetime.date.today()}, {machine.description()}, PostgreSQL {version} with default settings, "
-              f"Rowlift {commit}, median of {self.n_runs} runs in turn.")
+    def parts(self):
+        """What each part of a row's way costs, without database and network."""
+        table = parts.measure(ROOT, os.path.join(self.work, "criterion"))
+        self.report.add("The parts of a row's way, on one thread", table)
+
+    def header(self, command):
+        """Where and of what the results are."""
+        def output(*command):
+            ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+            return ran.stdout.strip()
+
+        commit, rustc = output("git", "describe", "--always", "--dirty"), output("rustc", "--version")
+        database = self.database.sql("show server_version")
+        return (f"Measured {datetime.date.today()} by `{command}`: medians of {self.n_runs} runs in turn, everything on "
+                f"one machine.\n\n- {machine.description()}\n- Rowlift {commit}, built by {rustc}, settings by default\n"
+                f"- PostgreSQL {database}, settings by default\n")
 
 
-SECTIONS = ("copy", "faults", "upserts", "methods", "latency", "together", "memory", "sqlite")
+SECTIONS = ("copy", "faults", "upserts", "ledger", "methods", "latency", "together", "memory", "sqlite", "parts")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--files", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--command", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=lambda it: sorted(int(n) for n in it.split(",")),
                         default=[10_000, 100_000, 1_000_000], help="sizes, such as 10000,1000000")
     parser.add_argument("--runs", type=int, default=5, help="runs of each case")
+    parser.add_argument("--markdown", metavar="FILE", action="append", default=[],
+                        help="put the results into this document too, between <!-- bench:begin [SECTION...] --> and "
+                        f"<!-- bench:end -->; `{TARGETS}` is a section there")
     parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION",
                         help=f"what to measure: {', '.join(SECTIONS)} [default: all]")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"unknown section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    documents = [Marked(path, {*arguments.sections, TARGETS}) for path in arguments.markdown]
     work = tempfile.mkdtemp(prefix="rowlift-bench.")
     os.chmod(work, 0o755)
     bench = Bench(arguments, work)
     try:
-        bench.header()
+        header = bench.header(arguments.command)
+        print(header, end="", flush=True)
         for section in arguments.sections:
+            bench.report.begin(section)
             getattr(bench, section)()
+        bench.report.end()
+        for document in documents:
+            document.fill(header, bench.report.texts)
     finally:
         bench.database.stop()
         shutil.rmtree(work, ignore_errors=True)

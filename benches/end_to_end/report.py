@@ -1,12 +1,15 @@
 """Measurements in turn, and their Markdown.
 
-In: cases, each a function that runs once. Out: a table with medians, ratios to the case that the
-others are compared with, CPU seconds by process and peak memory.
+In: cases, each a function that runs once. Out: tables with medians, ratios to the case that the others
+are compared with, CPU seconds by process and peak memory; each target with what was measured.
 """
 
 import dataclasses
 import statistics
 import sys
+
+# What a measurement against a target is in a table of all of them.
+TARGETS = "targets"
 
 
 @dataclasses.dataclass
@@ -20,7 +23,46 @@ class Run:
     peak_bytes: int = 0
 
 
-def in_turn(cases, n_runs, say=lambda text: print(text, file=sys.stderr, flush=True)):
+class Report:
+    """What was found, by section: printed at once, kept for documents and for the table of targets."""
+
+    def __init__(self):
+        self.texts = {}
+        self._section = None
+        self._targets = []
+
+    def begin(self, section):
+        self._section = section
+        self.texts[section] = ""
+
+    def add(self, heading, table):
+        """A table of the section that has begun."""
+        text = f"\n### {heading}\n\n{table}\n"
+        self.texts[self._section] += text
+        print(text, end="", flush=True)
+
+    def verdict(self, what, measured, target, unit=""):
+        """How a measurement compares with its target; empty without one."""
+        if target is None:
+            return ""
+        is_met = measured <= target
+        told = f"{measured:.1f}{unit}" if unit else f"{measured:.3f}"
+        self._targets.append((what, f"<= {target}{unit}", told, "met" if is_met else "not met"))
+        return f"<= {target}: {'met' if is_met else 'not met'}"
+
+    def end(self):
+        """All targets that were measured."""
+        if self._targets:
+            self.begin(TARGETS)
+            self.add("Targets", lines(("what", "target", "measured", ""), self._targets))
+
+
+def say(text):
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def in_turn(cases, n_runs):
     """Runs every case once, then again, so that what the machine does meanwhile meets all alike."""
     runs = {name: [] for name in cases}
     for index in range(n_runs):
@@ -31,27 +73,45 @@ def in_turn(cases, n_runs, say=lambda text: print(text, file=sys.stderr, flush=T
     return runs
 
 
-def median(runs, field):
+def median(runs, field="seconds"):
     return statistics.median(getattr(run, field) for run in runs)
 
 
-def table(runs, n_rows, reference, targets=None):
-    """A line a case; `targets`: the largest ratio to the reference by case."""
-    base = median(runs[reference], "seconds")
-    lines = ["| case | seconds (min-max) | ratio | target | rows/s | CPU s: service, decoder, PostgreSQL | peak MB |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+def lines(heads, rows):
+    """A table."""
+    return "\n".join("| " + " | ".join(str(it) for it in row) + " |" for row in (heads, ["---"] * len(heads), *rows))
+
+
+def compared(report, what, runs, n_rows, reference, targets=None):
+    """Adds a table with a line a case, each compared with `reference`. `targets`: the largest ratio to it by
+    case."""
+    heads = ("case", "seconds (min-max)", "ratio", "target", "rows/s", "CPU s: service, decoder, PostgreSQL", "peak MB")
+    rows = []
     for name, its in runs.items():
-        seconds = median(its, "seconds")
+        seconds, ratio = median(its), median(its) / median(runs[reference])
         spread = f"{min(run.seconds for run in its):.2f}-{max(run.seconds for run in its):.2f}"
-        cpu = ", ".join(f"{median(its, field):.1f}" for field in ("service_cpu", "decoder_cpu", "database_cpu"))
+        cpu = ", ".join(f"{median(its, field):.2f}" for field in ("service_cpu", "decoder_cpu", "database_cpu"))
+        verdict = report.verdict(f"{what}: {name}, to {reference}", ratio, (targets or {}).get(name))
         peak = median(its, "peak_bytes")
-        target = (targets or {}).get(name)
-        lines.append(f"| {name} | {seconds:.2f} ({spread}) | {seconds / base:.2f} | {_verdict(seconds / base, target)} "
-                     f"| {n_rows / seconds:,.0f} | {cpu} | {peak / 1e6:.0f} |")
-    return "\n".join(lines)
+        rows.append((name, f"{seconds:.2f} ({spread})", f"{ratio:.3f}", verdict, f"{n_rows / seconds:,.0f}", cpu,
+                     f"{peak / 1e6:.0f}" if peak else ""))
+    report.add(what, lines(heads, rows))
 
 
-def _verdict(ratio, target):
-    if target is None:
-        return ""
-    return f"<= {target}: {'met' if ratio <= target else 'not met'}"
+def costs(report, seconds, reference, targets):
+    """Adds what a row costs by size. `seconds`: by case and number of rows. A case grows by the most that
+    its ratio to the reference rises from any size to a larger one: what the reference shows is not its fault.
+    `targets`: the most that a case may grow."""
+    sizes = sorted(next(iter(seconds.values())))
+    rows = []
+    for name, by_size in seconds.items():
+        ratios = [by_size[size] / seconds[reference][size] for size in sizes]
+        growth = max(ratios[at] / min(ratios[:at]) for at in range(1, len(sizes)))
+        cells = [f"{by_size[size] / size * 1e6:.2f} ({ratio:.2f})" for size, ratio in zip(sizes, ratios)]
+        if name == reference:
+            rows.append((name, *cells, "", ""))
+            continue
+        what = f"Growth of a row's cost beyond psql's, {sizes[0]:,} to {sizes[-1]:,} rows: {name}"
+        rows.append((name, *cells, f"{growth:.3f}", report.verdict(what, growth, targets.get(name))))
+    heads = ("case", *(f"{size:,} rows" for size in sizes), "growth beyond psql's", "target")
+    report.add("Cost of a row, microseconds (ratio to psql)", lines(heads, rows))

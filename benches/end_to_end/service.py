@@ -15,6 +15,13 @@ import machine
 START_SECONDS_MAX = 60
 
 
+def load(programs, command, *arguments):
+    """What the load generator tells."""
+    ran = subprocess.run([os.path.join(programs, "examples/load"), command, *map(str, arguments)],
+                         stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(ran.stdout)
+
+
 class Service:
     """`rowlift serve` with default settings, but for those given, as ROWLIFT_* variables."""
 
@@ -85,10 +92,8 @@ class Service:
         return time.perf_counter() - begun, stats
 
     def load(self, command, *arguments):
-        """What the load generator tells."""
-        ran = subprocess.run([os.path.join(self.programs, "examples/load"), command, "--addr", self.address,
-                              *map(str, arguments)], stdout=subprocess.PIPE, check=True, text=True)
-        return json.loads(ran.stdout)
+        """What the load generator tells of this service."""
+        return load(self.programs, command, "--addr", self.address, *arguments)
 
     def open_idle(self, n_imports):
         """A process that holds imports open until its standard input is closed."""
