@@ -12,6 +12,7 @@ use rowlift::decode::limits::Limits;
 use rowlift::decode::protocol::WorkbookRequest;
 use rowlift::decode::sandbox::Sandbox;
 use rowlift::decode::{Decoded, HeaderRow};
+use rowlift::disk::SpoolDir;
 
 use crate::inputs::{self, ROWS, batches};
 use crate::{group, throughput};
@@ -47,7 +48,12 @@ fn decode_workbook(path: &Path) -> Result<usize, DecodeError> {
         sheet: String::new(),
         header: HeaderRow::Row(1),
     };
-    let mut decoder = Sandbox::start(program, file, &request, &Limits::default())?;
+    let sandbox = Sandbox {
+        program,
+        limits: &Limits::default(),
+        spool_dir: &SpoolDir::new(std::env::temp_dir(), None),
+    };
+    let mut decoder = sandbox.start(file, &request)?;
     let mut n_rows = 0;
     while let Some(decoded) = decoder.next()? {
         if let Decoded::Rows(frame) = decoded {

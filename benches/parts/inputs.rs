@@ -141,6 +141,8 @@ fn table(name: &str, columns: impl IntoIterator<Item = Column>) -> Arc<Table> {
         checks: Vec::new(),
         row_security: false,
         excluded_columns: Vec::new(),
+        order_shows_on_insert: false,
+        order_shows_on_update: false,
     })
 }
 
