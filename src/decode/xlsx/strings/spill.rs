@@ -97,14 +97,15 @@ impl Spilled {
 
     /// Reads the chunk.
     pub(crate) fn read(&self) -> Result<Chunk, DecodeError> {
-        let mut bytes = vec![0; self.n_ends_bytes() + self.n_text_bytes];
-        self.read_at(&mut bytes, 0)?;
-        let (ends, text) = bytes.split_at(self.n_ends_bytes());
+        let mut ends = vec![0; self.n_ends_bytes()];
+        self.read_at(&mut ends, 0)?;
+        // Read where it stays: most of the bytes are text.
+        let mut text = vec![0; self.n_text_bytes];
+        self.read_at(&mut text, self.n_ends_bytes())?;
         let (ends, _) = ends.as_chunks();
         let ends = ends.iter().map(|end| u32::from_le_bytes(*end)).collect();
-        let text = std::str::from_utf8(text).ok();
-        text.and_then(|text| Chunk::new(text.into(), ends))
-            .ok_or_else(not_as_written)
+        let text = String::from_utf8(text).map_err(|_| not_as_written())?;
+        Chunk::new(text.into_boxed_str(), ends).ok_or_else(not_as_written)
     }
 
     /// Reads the string at this position into `text`.
