@@ -98,6 +98,7 @@ impl RowBuffer {
     }
 
     /// An empty buffer with room for `n_rows` rows that are like those of this one.
+    #[must_use]
     pub fn like(&self, n_rows: usize) -> RowBuffer {
         let n_before = self.n_rows().max(1);
         let share = |n_bytes: usize| n_bytes.div_ceil(n_before).saturating_mul(n_rows);
