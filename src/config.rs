@@ -257,6 +257,7 @@ impl Config {
         #[expect(clippy::disallowed_methods, reason = "this is its one home")]
         let (mut config, set) = Config::resolve(flags, |name| std::env::var_os(name))?;
         memory::fit(&mut config, &set, cgroup::memory_limit())?;
+        batches::fit(&mut config, |name| set.was_set(name));
         check::paths(&config)?;
         Ok((config, set))
     }
@@ -297,7 +298,6 @@ impl Config {
         if !set.was_set("writers_per_import") {
             config.writers_per_import = config.writers_per_import.min(config.writers_max);
         }
-        batches::fit(&mut config, |name| set.was_set(name));
         check::values(&config)?;
         Ok((config, set))
     }

@@ -1,6 +1,7 @@
 //! How large batches are where nobody has said it.
 //!
-//! In: the configuration and what was set. Out: sizes that suit the database. Pure.
+//! In: the configuration, within the memory that there is, and what was set. Out: sizes that suit the
+//! database. Pure.
 
 use crate::config::Config;
 use crate::config::database_url::DatabaseKind;
@@ -27,3 +28,6 @@ pub(super) fn fit(config: &mut Config, was_set: impl Fn(&str) -> bool) {
         config.batch_bytes_max = SQLITE_BYTES_MAX.min(share.max(config.batch_bytes_max));
     }
 }
+
+#[cfg(test)]
+mod tests;

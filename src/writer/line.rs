@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Imports whose turns are remembered although they are over.
+/// Imports whose turns are remembered, be they over or not.
 const TURNS_MAX: usize = 1024;
 
 /// Some places, and those who wait for them.
@@ -112,18 +112,26 @@ impl Line {
 
 impl State {
     fn enter(&mut self, import: i64, n_bytes: u64, sender: oneshot::Sender<Place>) -> Turn {
-        let now = self.now;
         if self.next_turns.len() >= TURNS_MAX {
-            // Those begin now anyway.
-            self.next_turns.retain(|_, turn| *turn > now);
+            self.forget();
         }
         let next = self.next_turns.entry(import).or_default();
-        let begin = now.max(*next);
+        let begin = self.now.max(*next);
         *next = begin.saturating_add(n_bytes.max(1));
         let turn = (begin, self.n_came);
         self.n_came += 1;
         self.waiting.insert(turn, sender);
         turn
+    }
+
+    /// Goes on to where half of the imports begin at once: it is they who have written least beyond
+    /// their share, or are over.
+    fn forget(&mut self) {
+        let mut turns: Vec<u64> = self.next_turns.values().copied().collect();
+        let half = turns.len() / 2;
+        let (_, median, _) = turns.select_nth_unstable(half);
+        self.now = self.now.max(*median);
+        self.next_turns.retain(|_, turn| *turn > self.now);
     }
 
     /// Takes a free place for whoever is next.

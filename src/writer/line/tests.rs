@@ -103,5 +103,5 @@ fn turns_of_imports_that_are_over_are_forgotten() {
     for import in 0..3000 {
         drop(now(&line, import, 1));
     }
-    assert!(line.state().next_turns.len() <= super::TURNS_MAX + 1);
+    assert!(line.state().next_turns.len() <= super::TURNS_MAX);
 }
