@@ -431,13 +431,11 @@ impl Live {
 
     /// Whether there is room for what the pipeline makes next.
     fn takes_output(&self) -> bool {
-        match &self.whole {
-            Some(whole) => !self.ended && whole.has_room(),
-            None => {
-                let has_room = self.n_writes() < self.in_flight_max;
-                !self.ended && has_room && !self.in_flight.one_waits()
-            }
-        }
+        let has_room = match &self.whole {
+            Some(whole) => whole.has_room(),
+            None => self.n_writes() < self.in_flight_max && !self.in_flight.one_waits(),
+        };
+        !self.ended && has_room
     }
 
     /// The caller is gone or its deadline has passed: the end, unless the import goes on alone.

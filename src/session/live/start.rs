@@ -66,7 +66,6 @@ impl Live {
         });
         outbox.allow_samples(held.spec.rejected_samples);
         let open = &held.open;
-        let tally = Tally::resume(open);
         let counted = Counted::new(&sessions.metrics, open.counts);
         let deadline = Deadline::new(call.deadline);
         Live {
@@ -103,7 +102,7 @@ impl Live {
             deadline,
             detached: false,
             probe_first: false,
-            tally,
+            tally: Tally::resume(open),
             counted,
             phase: Phase::Queued,
             received_rows: 0,

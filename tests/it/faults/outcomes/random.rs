@@ -135,15 +135,15 @@ async fn until_committed(database: &Database, id: &str, n_rows: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_rows_that_break_a_key_are_rejected_as_one_by_one() {
-    keeps_to_the_model(ConflictAction::Reject).await;
+    Box::pin(keeps_to_the_model(ConflictAction::Reject)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_rows_that_meet_a_key_are_skipped_as_one_by_one() {
-    keeps_to_the_model(ConflictAction::Skip).await;
+    Box::pin(keeps_to_the_model(ConflictAction::Skip)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_rows_that_meet_a_key_update_it_as_one_by_one() {
-    keeps_to_the_model(ConflictAction::Update).await;
+    Box::pin(keeps_to_the_model(ConflictAction::Update)).await;
 }
