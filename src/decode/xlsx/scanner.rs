@@ -29,6 +29,10 @@ const DEPTH_MAX: usize = 64;
 
 /// Reads tags of one part.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, set once"
+)]
 pub(crate) struct Scanner {
     part: Part,
     window: Vec<u8>,

@@ -112,20 +112,16 @@ impl Spilled {
     pub(crate) fn read_string(&self, index: usize, text: &mut String) -> Result<(), DecodeError> {
         // Where it begins, which is where the one before it ends, and where it ends itself.
         let mut range = [0; 2 * size_of::<u32>()];
-        let (begin, end) = match index.checked_sub(1) {
-            Some(before) => {
-                self.read_at(&mut range, before * size_of::<u32>())?;
-                let ([begin, end], _) = range.as_chunks() else {
-                    return Err(not_as_written());
-                };
-                (u32::from_le_bytes(*begin), u32::from_le_bytes(*end))
-            }
-            None => {
-                let mut end = [0; size_of::<u32>()];
-                self.read_at(&mut end, 0)?;
-                (0, u32::from_le_bytes(end))
-            }
+        if let Some(before) = index.checked_sub(1) {
+            self.read_at(&mut range, before * size_of::<u32>())?;
+        } else {
+            // The first one begins at 0.
+            self.read_at(&mut range[size_of::<u32>()..], 0)?;
+        }
+        let ([begin, end], _) = range.as_chunks() else {
+            return Err(not_as_written());
         };
+        let [begin, end] = [begin, end].map(|at| u32::from_le_bytes(*at));
         let [begin, end] = [begin, end].map(|at| usize::try_from(at).expect("32 bits fit"));
         if begin > end || end > self.n_text_bytes {
             return Err(not_as_written());

@@ -187,12 +187,12 @@ fn the_file_never_has_more_than_was_asked_for() {
             let bounds = spilling(content, memory_bytes_max, dir.path());
             let mut strings = start(content, &bounds);
             strings.get(u64::MAX).unwrap();
-            let in_memory = strings.pieces.iter().filter_map(|piece| match piece {
+            let mut in_memory = strings.pieces.iter().filter_map(|piece| match piece {
                 super::Piece::Memory(chunk) => Some(chunk.n_bytes()),
                 super::Piece::Spilled(_) => None,
             });
             let n_in_memory: usize = in_memory.clone().sum();
-            let n_last = in_memory.last().unwrap_or_default();
+            let n_last = in_memory.next_back().unwrap_or_default();
             // One piece may go beyond the bound, and none stays for want of room in the file.
             let n_max = usize::try_from(memory_bytes_max).unwrap() + n_last;
             assert!(n_in_memory < n_max.max(1), "{n_in_memory} of {n_max}");
