@@ -3,7 +3,7 @@
 //! In: one batch with everything that its write needs. Out: its [`Receipt`], or why the import
 //! ends. Bounded by [`WriterPool`] (all imports together) and by the session, which keeps at most
 //! [`Writers::per_import`](crate::store::Writers) batches in flight. Fair between imports:
-//! they take turns by the bytes that they have written ([`line`]).
+//! they take turns by the bytes that they have written ([`line`](mod@line)).
 //! Dropping the future stops the statement: the store closes the connection.
 
 use std::collections::BTreeMap;
