@@ -115,7 +115,7 @@ impl WriterPool {
         self.line.place(key.import, n_bytes).await
     }
 
-    /// Batches that wait for one.
+    /// Batches that wait for a place.
     pub fn n_waiting(&self) -> usize {
         self.line.n_waiting()
     }
