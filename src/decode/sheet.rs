@@ -276,17 +276,17 @@ impl Sink for SurveySink<'_> {
 }
 
 /// A broken file; texts from the file are [`shown`] by the caller.
-fn corrupt(what: impl Into<String>) -> DecodeError {
+pub(in crate::decode) fn corrupt(what: impl Into<String>) -> DecodeError {
     DecodeError::corrupt(what)
 }
 
 /// A broken part of a file, by the complaint about it.
-fn broken(part: &str, complaint: impl fmt::Display) -> DecodeError {
+pub(in crate::decode) fn broken(part: &str, complaint: impl fmt::Display) -> DecodeError {
     // The complaint may quote the file.
     let complaint = complaint.to_string().replace('"', "'");
     corrupt(format!("{}: {}", shown(part), shown(&complaint)))
 }
 
-fn count(n: usize) -> u64 {
+pub(in crate::decode) fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }

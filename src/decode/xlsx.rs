@@ -12,12 +12,10 @@
 //!                                └─▶ part ─▶ scanner ─▶ strings (thread)
 //! ```
 
-use std::fmt;
-
-use crate::decode::error::{DecodeError, shown};
-use crate::decode::sheet::Job;
+use crate::decode::error::DecodeError;
 use crate::decode::sheet::cells::Values;
 use crate::decode::sheet::file::SharedFile;
+use crate::decode::sheet::{Job, broken, corrupt, count};
 use crate::decode::xlsx::sheet::{Context, Sheet};
 use crate::decode::xlsx::workbook::Workbook;
 use crate::model::import::FileFormat;
@@ -66,22 +64,6 @@ pub(crate) fn read(file: &SharedFile, job: &mut Job<'_>) -> Result<(), DecodeErr
         workbook.strings.finish()?;
     }
     Ok(())
-}
-
-/// A broken file; texts from the file are [`shown`] by the caller.
-fn corrupt(what: impl Into<String>) -> DecodeError {
-    DecodeError::corrupt(what)
-}
-
-/// A broken part of a file, by the complaint about it.
-fn broken(part: &str, complaint: impl fmt::Display) -> DecodeError {
-    // The complaint may quote the file.
-    let complaint = complaint.to_string().replace('"', "'");
-    corrupt(format!("{}: {}", shown(part), shown(&complaint)))
-}
-
-fn count(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
