@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Postgres};
 
 use crate::metrics::Metrics;
 use crate::metrics::observed::PoolState;
+
+/// A connection that was in use a shorter time ago is not asked whether it is alive before it is used
+/// again, which would be a round trip for every transaction.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Connections of one purpose.
 #[derive(Debug)]
@@ -41,6 +45,15 @@ impl Pool {
         let connections = PgPoolOptions::new()
             .max_connections(n_connections)
             .acquire_timeout(acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                Box::pin(async move {
+                    if metadata.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Pool {
             name,
