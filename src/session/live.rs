@@ -220,9 +220,11 @@ impl Live {
         }
         let interval = self.held.spec.progress_interval;
         let interval = interval.unwrap_or(self.sessions.config.progress_interval);
-        let mut progress = tokio::time::interval(interval);
+        // Its first tick is not at once: that would be a millisecond of every import, the timer's
+        // resolution.
+        let mut progress =
+            tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        progress.tick().await;
         while !self.is_done() {
             match self.step(messages, &mut progress).await {
                 Step::Message(message) => self.on_message(message).await?,
