@@ -56,6 +56,7 @@ mod known;
 mod measure;
 mod method;
 mod ledger;
+mod literal;
 mod migrate;
 mod pool;
 mod probe;

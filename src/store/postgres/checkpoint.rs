@@ -18,7 +18,7 @@ use crate::store::{SessionKey, StoreError, WholeRange, WriteRequest};
 
 use super::arguments::{self, bigint, number};
 use super::connection::Transaction;
-use super::{error, text};
+use super::{error, literal};
 
 /// Rejected rows in one INSERT.
 const REJECTS_PER_STATEMENT: usize = 1_000;
@@ -118,16 +118,8 @@ impl<'a> Stored<'a> {
 
 /// The INSERT of a range. Its primary key settles who of two attempts wrote the rows.
 pub(super) fn insert_range(key: SessionKey, stored: &Stored<'_>) -> String {
-    let mut rows_hash = String::new();
-    text::append_hex(&mut rows_hash, &stored.rows_hash.to_be_bytes());
-    let position = match stored.position {
-        Some(position) => {
-            let mut hex = String::new();
-            text::append_hex(&mut hex, position);
-            format!("decode('{hex}', 'hex')")
-        }
-        None => "NULL".to_owned(),
-    };
+    let rows_hash = literal::bytes(&stored.rows_hash.to_be_bytes());
+    let position = literal::or_null(stored.position.map(literal::bytes));
     let counts = stored.counts;
     let numbers = [
         stored.range.start,
@@ -145,7 +137,7 @@ pub(super) fn insert_range(key: SessionKey, stored: &Stored<'_>) -> String {
     format!(
         "INSERT INTO rowlift.import_batches (import, first_ordinal, end_ordinal, epoch, inserted, \
          updated, unchanged, skipped, rejected, blank, batches, rows_hash, position) \
-         VALUES ({}, {numbers}, decode('{rows_hash}', 'hex'), {position})",
+         VALUES ({}, {numbers}, {rows_hash}, {position})",
         key.import
     )
 }

@@ -4,10 +4,9 @@
 //! of it on the control pool, in short transactions; `imports` is written at takeover and at the end
 //! only, what changes meanwhile is in `sessions`. Times are the database's.
 //!
-//! [`open`] begins, takes over or replays; [`record`] reads; [`note`] is what a session leaves
+//! [`open`] begins, takes over or replays, [`end`] is what an end changes; [`record`] reads; [`note`] is what a session leaves
 //! behind its batches; [`forget`] is what goes in time; here are the rest.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use super::connection::{Limits, Transaction};
 use super::error;
 use super::pool::Pool;
 
+mod end;
 pub(super) mod fold;
 pub(super) mod forget;
 pub(super) mod note;
@@ -56,14 +56,10 @@ impl Ledger<'_> {
         Ok(transaction)
     }
 
-    /// How long values are kept after the end of an import that asks for `stored`.
-    fn reject_retention_ms(self, stored: Option<i64>) -> i64 {
-        stored.unwrap_or_else(|| forget::milliseconds(self.retention.rejects))
-    }
-
-    /// Whether rejected rows of such an import are stored with their values.
+    /// Whether rejected rows of an import that asks for such a retention are stored with their
+    /// values.
     fn keeps_values(self, stored: Option<i64>) -> bool {
-        self.reject_retention_ms(stored) > 0
+        stored.unwrap_or_else(|| forget::milliseconds(self.retention.rejects)) > 0
     }
 
     /// The end of a lease that begins now, as SQL.
@@ -94,90 +90,25 @@ async fn end(
     key: SessionKey,
     outcome: &ImportOutcome,
 ) -> Result<bool, sqlx::Error> {
-    let (import, epoch) = (key.import, bigint(key.epoch));
-    let begin = format!(
-        "{}SELECT i.reject_retention_ms FROM rowlift.imports i WHERE i.id = {import} \
-         AND i.epoch = {epoch} AND NOT EXISTS (SELECT FROM rowlift.sessions s \
-         WHERE s.import = i.id AND s.epoch > {epoch}) FOR NO KEY UPDATE OF i",
-        ledger.limits.begin()
-    );
-    let (mut transaction, held) = Transaction::begin(ledger.pool, &begin).await?;
-    let Some(held) = held.first() else {
+    let update = end::update(ledger, key, outcome);
+    let leave = end::leave(key, outcome);
+    let begin = ledger.limits.begin();
+    // One range is folded already: one round trip is enough.
+    if outcome.stats.batches <= 1 {
+        let sql = format!("{begin}{update}; {leave}; COMMIT");
+        let (transaction, ended) = Transaction::begin(ledger.pool, &sql).await?;
+        transaction.ended();
+        return Ok(!ended.is_empty());
+    }
+    let sql = format!("{begin}{update}");
+    let (mut transaction, ended) = Transaction::begin(ledger.pool, &sql).await?;
+    if ended.is_empty() {
         transaction.rollback().await?;
         return Ok(false);
-    };
-    let retention = ledger.reject_retention_ms(held.try_get(0)?);
-    store_end(&mut transaction, ledger, import, outcome, retention).await?;
-    // One range is folded already.
-    if outcome.stats.batches > 1 {
-        fold::fold(&mut transaction, import).await?;
     }
-    let end = if outcome.state.is_terminal() {
-        format!("{}; COMMIT", forget_sessions(import))
-    } else {
-        let mut parameters = PgArguments::default();
-        arguments::add(&mut parameters, key.import);
-        arguments::add(&mut parameters, bigint(key.epoch));
-        arguments::add(&mut parameters, bigint(outcome.stats.received_bytes));
-        arguments::add(&mut parameters, bigint(outcome.stats.received_rows));
-        arguments::add(&mut parameters, bigint(outcome.stats.retries));
-        // Given up for good: a heartbeat that is on its way does not renew it.
-        let sql = "UPDATE rowlift.sessions SET lease_until = '-infinity', \
-            received_bytes = $3, received_rows = $4, retries = $5 \
-            WHERE import = $1 AND epoch = $2";
-        transaction.execute(sql, parameters).await?;
-        "COMMIT".to_owned()
-    };
-    transaction.end_with(&end).await?;
+    fold::fold(&mut transaction, key.import).await?;
+    transaction.end_with(&format!("{leave}; COMMIT")).await?;
     Ok(true)
-}
-
-/// An import that has ended has no session.
-fn forget_sessions(import: i64) -> String {
-    format!("DELETE FROM rowlift.sessions WHERE import = {import}")
-}
-
-/// Writes state and outcome of an import whose row the transaction has locked.
-async fn store_end(
-    transaction: &mut Transaction,
-    ledger: Ledger<'_>,
-    import: i64,
-    outcome: &ImportOutcome,
-    reject_retention_ms: i64,
-) -> Result<(), sqlx::Error> {
-    let terminal = outcome.state.is_terminal();
-    let outcome = match reject_retention_ms {
-        0 => Cow::Owned(outcome.without_values()),
-        _ => Cow::Borrowed(outcome),
-    };
-    let stored = terminal.then(|| json(&*outcome));
-    let failure = outcome.failure.as_ref().map(json);
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, import);
-    arguments::add(&mut parameters, i16::from(outcome.state.number()));
-    arguments::add(&mut parameters, stored);
-    arguments::add(&mut parameters, failure);
-    arguments::add(&mut parameters, i16::from(outcome.write_method.number()));
-    let sha256 = Some(outcome.file_sha256.clone()).filter(|sha256| !sha256.is_empty());
-    arguments::add(&mut parameters, sha256);
-    let end_time = if terminal {
-        ", end_time = clock_timestamp()"
-    } else {
-        ""
-    };
-    let sql = format!(
-        "UPDATE rowlift.imports SET state = $2, outcome = $3, failure = $4, write_method = $5, \
-         file_sha256 = coalesce($6, file_sha256), update_time = clock_timestamp(), \
-         expire_time = clock_timestamp() + {ids} * interval '1 millisecond', rejects_expire_time = \
-         clock_timestamp() + {reject_retention_ms} * interval '1 millisecond'{end_time} WHERE id = $1",
-        ids = forget::milliseconds(ledger.retention.ids)
-    );
-    transaction.execute(&sql, parameters).await?;
-    Ok(())
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("outcomes and failures have text keys")
 }
 
 /// What is decided; see [`crate::store::Store::committed`].
@@ -341,13 +272,11 @@ async fn cancel_now(
         arguments::add(&mut parameters, bigint(epoch));
         // Waits for batches of the former session that are in flight.
         let sql = "UPDATE rowlift.imports SET epoch = $2 WHERE id = $1 AND epoch < $2 \
-            AND state NOT IN (5, 6, 7) RETURNING reject_retention_ms";
-        let taken = transaction.fetch(sql, parameters).await?;
-        let Some(taken) = taken.first() else {
+            AND state NOT IN (5, 6, 7)";
+        if transaction.execute(sql, parameters).await? == 0 {
             transaction.rollback().await?;
             return Ok(false);
-        };
-        let retention = ledger.reject_retention_ms(taken.try_get(0)?);
+        }
         record::forget_undecided(&mut transaction, stored.id).await?;
         let progress = record::progress(&mut transaction, stored.id).await?;
         let rejected_by_code = record::rejected_by_code(&mut transaction, stored.id).await?;
@@ -366,10 +295,18 @@ async fn cancel_now(
             duplicate_of_import_id: String::new(),
             validate_only: stored.record.validate_only,
         };
-        store_end(&mut transaction, ledger, stored.id, &outcome, retention).await?;
         fold::fold(&mut transaction, stored.id).await?;
-        let end = format!("{}; COMMIT", forget_sessions(stored.id));
-        transaction.end_with(&end).await?;
+        let key = SessionKey {
+            import: stored.id,
+            epoch,
+        };
+        let update = end::update(ledger, key, &outcome);
+        if transaction.simple(&update).await?.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        let leave = end::leave(key, &outcome);
+        transaction.end_with(&format!("{leave}; COMMIT")).await?;
         Ok(true)
     };
     end.await.map_err(error::of_ledger)

@@ -21,7 +21,8 @@ use crate::store::{Forgotten, StoreError};
 use super::super::arguments::{self, number};
 use super::super::connection::Transaction;
 use super::super::error;
-use super::{Ledger, json, record};
+use super::end::json;
+use super::{Ledger, record};
 
 /// Imports of one step.
 const IMPORTS_MAX: u32 = 100;

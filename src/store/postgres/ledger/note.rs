@@ -5,17 +5,17 @@
 //! batch, in the transaction that writes.
 
 use sqlx::Row as _;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgRow;
 
 use crate::model::layout::SourceLayout;
 use crate::model::reject::RejectedRow;
 use crate::store::query::SameFile;
 use crate::store::{SessionKey, StoreError, WholeRange};
 
-use super::super::arguments::{self, bigint, number};
+use super::super::arguments::{bigint, number};
 use super::super::checkpoint::{self, Stored};
 use super::super::connection::Transaction;
-use super::super::error;
+use super::super::{error, literal};
 use super::{Ledger, fold, rejects};
 
 /// See [`crate::store::Store::record_rejects`].
@@ -58,7 +58,7 @@ pub(in super::super) async fn note_file(
     key: SessionKey,
     sha256: [u8; 32],
 ) -> Result<(), StoreError> {
-    note(ledger, key, "file_sha256", sha256.to_vec()).await
+    note(ledger, key, "file_sha256", &sha256).await
 }
 
 /// See [`crate::store::Store::note_layout`]. Like a file's hash, before any batch of the session.
@@ -67,36 +67,31 @@ pub(in super::super) async fn note_layout(
     key: SessionKey,
     layout: &SourceLayout,
 ) -> Result<(), StoreError> {
-    note(ledger, key, "source_layout", rejects::stored(layout)).await
+    note(ledger, key, "source_layout", &rejects::stored(layout)).await
 }
 
-/// Sets a column of the import's row, if the session still holds it.
+/// Sets a column of the import's row, if the session still holds it; one round trip.
 async fn note(
     ledger: Ledger<'_>,
     key: SessionKey,
     column: &str,
-    value: Vec<u8>,
+    value: &[u8],
 ) -> Result<(), StoreError> {
+    let (import, epoch) = (key.import, bigint(key.epoch));
     let sql = format!(
-        "UPDATE rowlift.imports i SET {column} = $3 WHERE i.id = $1 AND i.epoch = $2 \
+        "{}UPDATE rowlift.imports i SET {column} = {} WHERE i.id = {import} AND i.epoch = {epoch} \
          AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s \
-         WHERE s.import = i.id AND s.epoch > $2)"
+         WHERE s.import = i.id AND s.epoch > {epoch}) RETURNING i.id; COMMIT",
+        ledger.limits.begin(),
+        literal::bytes(value)
     );
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, key.import);
-    arguments::add(&mut parameters, bigint(key.epoch));
-    arguments::add(&mut parameters, value);
-    let note = async {
-        let mut transaction = ledger.begin().await?;
-        let n_updated = transaction.execute(&sql, parameters).await?;
-        transaction.commit().await?;
-        Ok(n_updated == 1)
-    };
-    if note.await.map_err(error::of_ledger)? {
-        Ok(())
-    } else {
-        Err(StoreError::Fenced)
+    let noted = Transaction::begin(ledger.pool, &sql).await;
+    let (transaction, updated) = noted.map_err(error::of_ledger)?;
+    transaction.ended();
+    if updated.is_empty() {
+        return Err(StoreError::Fenced);
     }
+    Ok(())
 }
 
 /// See [`crate::store::Store::earlier_import`].
@@ -104,19 +99,19 @@ pub(in super::super) async fn earlier_import(
     ledger: Ledger<'_>,
     file: SameFile<'_>,
 ) -> Result<Option<String>, StoreError> {
-    const SQL: &str = "SELECT import_id FROM rowlift.imports WHERE owner = $1 AND tenant = $2 \
-        AND table_name = $3 AND file_sha256 = $4 AND import_id <> $5 AND state = 5 \
-        AND NOT validate_only AND expire_time > clock_timestamp() ORDER BY end_time, id LIMIT 1";
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, file.owner);
-    arguments::add(&mut parameters, file.tenant);
-    arguments::add(&mut parameters, file.table);
-    arguments::add(&mut parameters, file.sha256.to_vec());
-    arguments::add(&mut parameters, file.import_id);
+    let [owner, tenant, table, import_id] =
+        [file.owner, file.tenant, file.table, file.import_id].map(literal::text);
+    let sql = format!(
+        "{}SELECT import_id FROM rowlift.imports WHERE owner = {owner} AND tenant = {tenant} \
+         AND table_name = {table} AND file_sha256 = {} AND import_id <> {import_id} AND state = 5 \
+         AND NOT validate_only AND expire_time > clock_timestamp() ORDER BY end_time, id LIMIT 1; \
+         COMMIT",
+        ledger.limits.begin(),
+        literal::bytes(&file.sha256)
+    );
     let look = async {
-        let mut transaction = ledger.begin().await?;
-        let rows = transaction.fetch(SQL, parameters).await?;
-        transaction.commit().await?;
+        let (transaction, rows) = Transaction::begin(ledger.pool, &sql).await?;
+        transaction.ended();
         rows.first().map(|row| row.try_get(0)).transpose()
     };
     look.await.map_err(error::of_ledger)

@@ -16,7 +16,7 @@ use crate::store::{OpenImport, OpenMode, Opened, SessionKey, StoreError};
 
 use super::super::arguments::{self, bigint};
 use super::super::connection::Transaction;
-use super::super::error;
+use super::super::{error, literal};
 use super::record::{self, Stored};
 use super::{Ledger, TAKEOVERS_MAX, fold, forget, rejects};
 
@@ -114,35 +114,33 @@ fn busy(stored: &Stored) -> StoreError {
     )
 }
 
-/// Stores a new import with its first session; `None` if the id is taken.
+/// Stores a new import with its first session, in one round trip; `None` if the id is taken.
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
+    let ids = [&new.owner, &new.import_id, &new.tenant];
+    let ids = ids.map(|id| literal::text(id)).join(", ");
+    let description = description(new).join(", ");
+    let layout = literal::or_null(layout(new).as_deref().map(literal::bytes));
+    let server = literal::text(&new.server);
     // Its first session is told by no earlier one.
-    let sql = format!(
+    let insert = format!(
         "WITH new AS (INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
          table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
          reject_retention_ms, source_layout) \
-         VALUES ($1, $2, $3, 1, 2, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11, $12) \
+         VALUES ({ids}, 1, 2, {description}, {layout}) \
          ON CONFLICT (owner, import_id) DO NOTHING RETURNING id, create_time), \
          held AS (INSERT INTO rowlift.sessions (import, epoch, server, lease_until, \
-         received_bytes, received_rows) SELECT id, 1, $10, {lease}, 0, 0 FROM new) \
+         received_bytes, received_rows) SELECT id, 1, {server}, {lease}, 0, 0 FROM new) \
          SELECT id, floor(extract(epoch FROM create_time) * 1000)::int8 FROM new",
         lease = ledger.lease_sql()
     );
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, new.owner.as_str());
-    arguments::add(&mut parameters, new.import_id.as_str());
-    arguments::add(&mut parameters, new.tenant.as_str());
-    add_description(&mut parameters, new);
-    arguments::add(&mut parameters, layout(new));
-    let mut transaction = ledger.begin().await?;
-    let rows = transaction.fetch(&sql, parameters).await?;
+    let sql = format!("{}{insert}; COMMIT", ledger.limits.begin());
+    let (transaction, rows) = Transaction::begin(ledger.pool, &sql).await?;
+    transaction.ended();
     let Some(row) = rows.first() else {
-        transaction.rollback().await?;
         return Ok(None);
     };
     let import: i64 = row.try_get(0)?;
     let create_time_ms = row.try_get(1)?;
-    transaction.commit().await?;
     Ok(Some(OpenImport {
         key: SessionKey { import, epoch: 1 },
         resumed: false,
@@ -163,18 +161,40 @@ fn layout(new: &NewImport) -> Option<Vec<u8>> {
     new.layout.as_ref().map(rejects::stored)
 }
 
+/// The same as [`add_description`] adds, as literals.
+fn description(new: &NewImport) -> [String; 8] {
+    let retention = new.reject_retention.map(forget::milliseconds);
+    [
+        literal::text(new.table.as_str()),
+        literal::bytes(&new.fingerprint),
+        literal::text(&shown(&new.file_name)),
+        format!("{}::jsonb", literal::text(&labels(new))),
+        new.validate_only.to_string(),
+        new.write_method.number().to_string(),
+        literal::text(&new.server),
+        literal::or_null(retention.map(|retention| retention.to_string())),
+    ]
+}
+
 /// Table, fingerprint, file name, labels, validate_only, write method, server, retention.
 fn add_description(parameters: &mut PgArguments, new: &NewImport) {
-    let labels = serde_json::to_string(&new.labels).expect("labels are text");
     arguments::add(parameters, new.table.as_str());
     arguments::add(parameters, new.fingerprint.to_vec());
-    // For display only.
-    arguments::add(parameters, new.file_name.replace('\0', "\u{fffd}"));
-    arguments::add(parameters, labels);
+    arguments::add(parameters, shown(&new.file_name));
+    arguments::add(parameters, labels(new));
     arguments::add(parameters, new.validate_only);
     arguments::add(parameters, i16::from(new.write_method.number()));
     arguments::add(parameters, new.server.as_str());
     arguments::add(parameters, new.reject_retention.map(forget::milliseconds));
+}
+
+/// A name that is stored for display only, as the database can store it.
+fn shown(name: &str) -> String {
+    name.replace('\0', "\u{fffd}")
+}
+
+fn labels(new: &NewImport) -> String {
+    serde_json::to_string(&new.labels).expect("labels are text")
 }
 
 /// Inserts a session; what the one before it received, and a cancel request that it has not
