@@ -95,6 +95,19 @@ class Service:
         """What the load generator tells of this service."""
         return load(self.programs, command, "--addr", self.address, *arguments)
 
+    def begin_small(self, *arguments):
+        """Small imports one after the other, until `finish_small`."""
+        command = [os.path.join(self.programs, "examples/load"), "small", "--addr", self.address, "--until-closed"]
+        return subprocess.Popen([*command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                text=True)
+
+    def finish_small(self, running):
+        """What `begin_small`'s process tells of all its imports."""
+        out, _ = running.communicate()
+        if running.returncode != 0:
+            raise SystemExit(f"small imports failed with {running.returncode}")
+        return json.loads(out)
+
     def open_idle(self, n_imports):
         """A process that holds imports open until its standard input is closed."""
         command = [os.path.join(self.programs, "examples/load"), "idle", "--addr", self.address,

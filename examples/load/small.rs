@@ -30,19 +30,28 @@ pub(crate) struct Args {
     /// Imports to measure, after a quarter as many that warm up
     #[arg(long, default_value_t = 200)]
     imports: usize,
+    /// Go on beyond `--imports` until standard input is closed
+    #[arg(long)]
+    until_closed: bool,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let requests = requests(args)?;
     let mut client = Client::connect(args.addr.clone()).await?;
     let mut seconds = Vec::with_capacity(args.imports);
-    for index in 0..args.imports + args.imports / 4 {
+    let closed = std::thread::spawn(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    let n_warm = args.imports / 4;
+    for index in 0.. {
+        let goes_on = args.until_closed && !closed.is_finished();
+        if index >= args.imports + n_warm && !goes_on {
+            break;
+        }
         let begun = Instant::now();
         let stats = import(&mut client, stream::iter(requests.clone())).await?;
         if stats.inserted_row_count == 0 {
             return Err(format!("no row went in: {stats:?}").into());
         }
-        if index >= args.imports / 4 {
+        if index >= n_warm {
             seconds.push(begun.elapsed().as_secs_f64());
         }
     }
