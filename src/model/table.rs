@@ -62,11 +62,13 @@ pub struct Table {
     pub checks: Vec<CheckConstraint>,
     /// Row-level security applies to the role that Rowlift connects as: COPY is not possible.
     pub row_security: bool,
-    /// Columns that exclusion constraints read; expressions may read any, and count as all.
+    /// Columns by which rows may meet in what `unique_keys` do not tell: exclusion constraints,
+    /// where expressions may read any and count as all, and unique indexes that a partition has by
+    /// itself or that are not valid, which count as all.
     pub excluded_columns: Vec<String>,
     /// What becomes of a new row may depend on other rows by more than `unique_keys`, foreign keys
-    /// and `excluded_columns` say: triggers, rules, functions in defaults and checks, keys that a
-    /// partition has by itself. Always set by stores whose imports have one writer.
+    /// and `excluded_columns` say: triggers, rules, functions in defaults and checks.
+    /// Always set by stores whose imports have one writer.
     pub order_shows_on_insert: bool,
     /// The same of a row that is updated: triggers and rules.
     pub order_shows_on_update: bool,

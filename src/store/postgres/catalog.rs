@@ -46,10 +46,10 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.row_security_ac
              AND (a.attnum = ANY (x.conkey) OR 0 = ANY (x.conkey) OR EXISTS (
                  SELECT FROM pg_catalog.pg_attribute g WHERE g.attrelid = c.oid
                  AND g.attgenerated <> '' AND g.attnum = ANY (x.conkey))))),
-       c.relkind = 'p' OR c.relhasrules OR c.relchecks > 0
+       c.relkind = 'p' OR c.relispartition OR c.relhasrules OR c.relchecks > 0
            OR c.relhastriggers AND EXISTS (
                SELECT FROM pg_catalog.pg_trigger g
-               WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+               WHERE g.tgrelid = c.oid AND (NOT g.tgisinternal OR g.tgfoid >= 16384))
            OR EXISTS (
                SELECT FROM pg_catalog.pg_attrdef e JOIN pg_catalog.pg_depend d
                    ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = e.oid

@@ -131,3 +131,34 @@ async fn a_batch_that_passed_another_is_passed_over_when_that_is_resumed() {
     several.stop().await;
     one_by_one.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_partition_waits_for_its_parent_in_it() {
+    let database = Database::fresh().await;
+    let service = service(&database, 1).await;
+    database
+        .execute(
+            "create table owner (name text primary key);
+             insert into owner values ('x'), ('y');
+             create table node (id int primary key, parent int references node,
+                 owner text references owner) partition by range (id);
+             create table node_1 partition of node default",
+        )
+        .await;
+    let mut rival = PgConnection::connect(database.url()).await.unwrap();
+    let sql = "begin; select from owner where name = 'x' for update";
+    rival.execute(sql).await.unwrap();
+    let client = service.import_client().await;
+    let rows = Bytes::from("id,parent,owner\n1,,x\n2,1,y\n");
+    let import = Running::file(client, file_header("nodes", "node_1"), rows, 1 << 10);
+    eventually("the parent's batch is held up", async || {
+        database.value(WAITING).await == "1"
+    })
+    .await;
+    rival.close().await.unwrap();
+    let counts = stats(&import.end().await.unwrap());
+    let found = (counts.inserted_row_count, counts.rejected_row_count);
+    assert_eq!(found, (2, 0));
+    leaves_nothing(&database).await;
+    service.stop().await;
+}

@@ -111,6 +111,13 @@ const ORDERED: &[(&str, &str, bool, bool)] = &[
         true,
     ),
     (
+        "own_domain_below",
+        "CREATE DOMAIN checked_below AS int CHECK (VALUE > 0 AND next_one() > 0);
+         CREATE DOMAIN above AS checked_below; ALTER TABLE ? ADD n above",
+        true,
+        true,
+    ),
+    (
         "own_domain_default",
         "CREATE DOMAIN filled AS bigint DEFAULT next_one(); ALTER TABLE ? ADD n filled",
         true,
@@ -133,6 +140,14 @@ const ORDERED: &[(&str, &str, bool, bool)] = &[
         "CREATE TRIGGER g BEFORE INSERT OR UPDATE ON ? EXECUTE FUNCTION pass()",
         true,
         true,
+    ),
+    (
+        // As PostgreSQL 14 has it in a partition, whose parent was given it.
+        "cloned",
+        "CREATE TRIGGER cloned_g BEFORE INSERT ON ? FOR EACH ROW EXECUTE FUNCTION pass();
+         UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'cloned_g'",
+        true,
+        false,
     ),
     (
         "disabled",
@@ -208,6 +223,40 @@ async fn what_partitions_have_by_themselves_counts() {
         fixture.database.execute(&sql.replace('?', name)).await;
         let table = fixture.store.table(name).await.unwrap().unwrap();
         assert_eq!(table.order_shows_on_insert, shows, "{name}");
+        // A row of a partition may be the parent of another one in it, by a key to the whole.
+        let partition = format!("{name}_1");
+        let table = fixture.store.table(&partition).await.unwrap().unwrap();
+        let shows = ["with_trigger", "with_parent"].contains(&name);
+        assert_eq!(table.order_shows_on_insert, shows, "{partition}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_only_an_index_knows_may_be_fed_by_any_column() {
+    let fixture = Fixture::new().await;
+    fixture
+        .database
+        .execute(
+            "CREATE TABLE being_built (id serial PRIMARY KEY, n int);
+             CREATE UNIQUE INDEX being_built_n ON being_built (n);
+             UPDATE pg_index SET indisvalid = false
+                 WHERE indexrelid = 'being_built_n'::regclass;
+             CREATE TABLE in_parts (id int, n int) PARTITION BY RANGE (id);
+             CREATE TABLE in_parts_1 PARTITION OF in_parts DEFAULT;
+             CREATE UNIQUE INDEX ON in_parts_1 (n);
+             CREATE TABLE plain_parts (id int, n int) PARTITION BY RANGE (id);
+             CREATE TABLE plain_parts_1 PARTITION OF plain_parts DEFAULT;
+             CREATE INDEX ON plain_parts_1 (n)",
+        )
+        .await;
+    for (name, excluded) in [
+        ("being_built", &["id", "n"][..]),
+        ("in_parts", &["id", "n"]),
+        ("in_parts_1", &[]),
+        ("plain_parts", &[]),
+    ] {
+        let table = fixture.store.table(name).await.unwrap().unwrap();
+        assert_eq!(table.excluded_columns, excluded, "{name}");
     }
 }
 
