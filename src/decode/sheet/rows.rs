@@ -2,7 +2,8 @@
 //!
 //! In: cells with their places, from the top left, row by row. Out: one [`SourceHeader`], then
 //! [`Frame`]s, through a [`Sink`]. Bounded: a frame is cut at [`FRAME_BYTES_TARGET`], a row at
-//! [`ROW_BYTES_MAX`], a row's cells at `columns_max`, a survey at its own bounds.
+//! [`ROW_BYTES_MAX`], a row's cells at `columns_max`, a header at [`HEADER_BYTES_MAX`], a survey at its
+//! own bounds.
 
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ use crate::decode::{HeaderRow, SourceHeader, returned};
 use crate::model::cell::Cell;
 use crate::model::frame::{FRAME_BYTES_TARGET, Frame, FrameBuilder};
 use crate::model::import::FileFormat;
+
+/// A header's names together, bytes: in a message each takes six times as many at most, and some.
+const HEADER_BYTES_MAX: usize = 8 << 20;
 
 /// Takes what a sheet yields: the header once, then its rows.
 pub(crate) trait Sink {
@@ -67,6 +71,8 @@ pub(crate) struct Rows<'s> {
     /// What a survey still wants; `None`: everything.
     wanted: Option<Wanted>,
     names: Vec<String>,
+    /// Of all of them.
+    names_bytes: usize,
     builder: FrameBuilder,
     /// The place of the last cell.
     last: Option<(u32, u32)>,
@@ -121,6 +127,7 @@ impl<'s> Rows<'s> {
             first_kept_row: first_data_row,
             wanted: None,
             names: Vec::new(),
+            names_bytes: 0,
             builder: FrameBuilder::new(),
             last: None,
             open_row: None,
@@ -199,10 +206,25 @@ impl<'s> Rows<'s> {
             self.builder.push(cell);
             self.check_row_bytes()?;
         } else if self.header_index == Some(row) {
-            let column = usize::try_from(column).expect("a column fits");
-            self.names.resize(column, String::new());
-            self.names.push(cell.to_string());
+            self.name(column, cell)?;
         }
+        Ok(())
+    }
+
+    /// Takes a cell of the header.
+    fn name(&mut self, column: u32, cell: Cell<'_>) -> Result<(), DecodeError> {
+        let name = cell.to_string();
+        self.names_bytes += name.len();
+        if self.names_bytes > HEADER_BYTES_MAX {
+            return Err(DecodeError::limit(
+                "header_bytes_max",
+                count(self.names_bytes),
+                count(HEADER_BYTES_MAX),
+            ));
+        }
+        let column = usize::try_from(column).expect("a column fits");
+        self.names.resize(column, String::new());
+        self.names.push(name);
         Ok(())
     }
 

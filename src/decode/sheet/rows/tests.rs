@@ -1,6 +1,7 @@
 use super::{Outcome, Rows, SheetInfo, Sink, SpillRoom};
 use crate::decode::error::DecodeError;
 use crate::decode::limits::Limits;
+use crate::decode::protocol::write_header;
 use crate::decode::survey::SheetEntry;
 use crate::decode::{HeaderRow, SourceHeader};
 use crate::model::cell::Cell;
@@ -170,6 +171,19 @@ fn a_row_beyond_its_bytes_is_refused() {
     cells.extend((0..40).map(|column| text(1, column, &long)));
     let (_, outcome) = assemble(HeaderRow::Row(1), &Limits::default(), &cells);
     assert!(outcome.unwrap_err().to_string().contains("row_bytes_max"));
+}
+
+#[test]
+fn a_header_beyond_its_bytes_is_refused_and_any_other_fits_a_message() {
+    // Each character takes six bytes there.
+    let long = "\u{1}".repeat(1 << 20);
+    let cells: Vec<_> = (0..9).map(|column| text(0, column, &long)).collect();
+    let (_, outcome) = assemble(HeaderRow::Row(1), &Limits::default(), &cells);
+    let complaint = outcome.unwrap_err().to_string();
+    assert!(complaint.contains("header_bytes_max"), "{complaint}");
+    let (taken, outcome) = assemble(HeaderRow::Row(1), &Limits::default(), &cells[1..]);
+    assert_eq!(outcome, Ok(Outcome::Read));
+    write_header(&mut std::io::sink(), &taken.headers[0]).unwrap();
 }
 
 #[test]
