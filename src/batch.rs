@@ -132,9 +132,13 @@ impl Batcher {
         Ok(())
     }
 
-    /// Closes the open batch, if it holds a row.
+    /// Closes the open batch, if it holds a row. Room for more is taken when they come: a stream may
+    /// be silent for hours, and nobody counts what is held for its next batch.
     pub fn flush(&mut self) -> Option<Batch> {
-        (self.n_rows() > 0).then(|| self.close())
+        let batch = (self.n_rows() > 0).then(|| self.close());
+        self.rows = self.rows.like(0);
+        self.sources = Vec::new();
+        batch
     }
 
     /// The source has no more rows: those that earlier sessions decided must all have been there.

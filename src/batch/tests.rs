@@ -232,3 +232,25 @@ fn a_position_comes_with_the_batch_that_holds_its_rows() {
         [(2, None), (4, Some(Bytes::from_static(b"four")))]
     );
 }
+
+#[test]
+fn nothing_is_held_for_rows_that_may_never_come() {
+    let limits = BatchLimits {
+        rows_first: 1024,
+        rows_max: 1024,
+        ..LIMITS
+    };
+    let mapping = mapping();
+    let kind = SourceKind::Rows;
+    let mut batcher = Batcher::new(limits, &mapping, 0, Decided::default(), "", kind);
+    let mut emit = |_| -> Result<(), Mismatch> { Ok(()) };
+    batcher.add(frame(&[0]), &mapping, &mut emit).unwrap();
+    assert!(batcher.flush().is_some());
+    assert_eq!(batcher.sources.capacity(), 0);
+    // Those behind a full batch come at once.
+    let rows: Vec<u64> = (1..=1024).map(|n| n * 2).collect();
+    batcher.add(frame(&rows), &mapping, &mut emit).unwrap();
+    assert!(batcher.sources.capacity() >= 1024);
+    assert!(batcher.flush().is_none());
+    assert_eq!(batcher.sources.capacity(), 0);
+}
