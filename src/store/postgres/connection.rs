@@ -12,11 +12,10 @@
 
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
+use sqlx::Executor;
 use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgRow};
-use sqlx::{Executor, Postgres};
 
-use super::pool::Pool;
+use super::pool::{Lease, Pool};
 
 /// How long a transaction may wait for its client, which sends one statement after the other.
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -27,8 +26,7 @@ const QUIET: &str = "SET LOCAL client_min_messages = error; ";
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    /// `None` once the transaction has ended.
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Lease,
 }
 
 /// What a transaction may take, as the database itself enforces it.
@@ -77,7 +75,7 @@ impl Transaction {
         prologue: &str,
     ) -> Result<(Transaction, Vec<PgRow>), sqlx::Error> {
         let mut transaction = Transaction {
-            connection: Some(pool.acquire().await?),
+            connection: pool.acquire().await?,
         };
         let rows = transaction.simple(prologue).await?;
         Ok((transaction, rows))
@@ -135,8 +133,8 @@ impl Transaction {
     }
 
     /// The transaction has ended by a statement that was answered.
-    pub(super) fn ended(mut self) {
-        drop(self.connection.take());
+    pub(super) fn ended(self) {
+        self.connection.give_back();
     }
 
     /// Rolls back and begins anew on the same connection.
@@ -146,17 +144,6 @@ impl Transaction {
     }
 
     fn connection(&mut self) -> &mut PgConnection {
-        self.connection
-            .as_mut()
-            .expect("the methods that end a transaction consume it")
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // Dropping the detached connection closes its socket.
-            drop(connection.detach());
-        }
+        &mut self.connection
     }
 }
