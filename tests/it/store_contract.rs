@@ -11,6 +11,7 @@ mod meeting;
 mod notes;
 mod once;
 mod order;
+mod origin;
 mod postgres_backend;
 mod rejects;
 mod sqlite_meeting;
@@ -187,6 +188,6 @@ contract! {
     forgetting::shortest_retention_holds,
     forgetting::values_that_are_not_wanted_are_never_stored,
     forgetting::many_may_forget_at_once,
-    forgetting::earlier_imports_are_found_in_their_scope,
-    forgetting::tenant_and_labels_are_set_once,
+    origin::earlier_imports_are_found_in_their_scope,
+    origin::tenant_and_labels_are_set_once,
 }

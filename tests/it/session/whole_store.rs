@@ -5,7 +5,8 @@ use rowlift::model::batch::{Batch, Overdrawn, Receipt};
 use rowlift::model::reject::RejectedRow;
 use rowlift::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange};
 
-use super::memory::{Memory, counts, number};
+use super::memory::Memory;
+use super::memory::state::{counts, number};
 
 /// What is to become visible at the commit.
 #[derive(Debug)]
