@@ -169,6 +169,9 @@ const KEYS: &[Key] = &[
     key("limits.csv_cell_bytes_max", |c, v| {
         put(&mut c.limits.csv_cell_bytes_max, bytes(v))
     }),
+    key("limits.csv_row_bytes_max", |c, v| {
+        put(&mut c.limits.csv_row_bytes_max, bytes(v))
+    }),
     key("limits.columns_max", |c, v| {
         put(&mut c.limits.columns_max, number(v))
     }),

@@ -73,6 +73,7 @@ fn every_section_and_unit_is_understood() {
         log_format = "json"
         [limits]
         csv_bytes_max = "1GiB"
+        csv_row_bytes_max = "32MiB"
         columns_max = 100
         [[tables]]
         name = "tenant_*.contacts"
@@ -94,6 +95,7 @@ fn every_section_and_unit_is_understood() {
     assert_eq!(config.settings_allowed, ["app.tenant_id", "app.user"]);
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.limits.csv_bytes_max, 1 << 30);
+    assert_eq!(config.limits.csv_row_bytes_max, 32 << 20);
     assert_eq!(config.limits.columns_max, 200);
     assert_eq!(config.tables[0].assignable, ["tenant_id"]);
     assert_eq!(config.tables[0].aliases["email"], ["E-Mail-Adresse"]);
