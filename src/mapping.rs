@@ -147,6 +147,24 @@ pub struct MappingSpec {
     pub conflict: ConflictSpec,
 }
 
+impl MappingSpec {
+    /// A file without any options, mapped by its header.
+    pub fn of_file() -> MappingSpec {
+        MappingSpec {
+            columns: Vec::new(),
+            unmapped_source: UnmappedSource::Fail,
+            mode: CellMode::Cells,
+            source_kind: SourceKind::File,
+            null_tokens: Vec::new(),
+            time_zone: None,
+            decimal_separator: None,
+            date_order: None,
+            context: ImportContext::default(),
+            conflict: ConflictSpec::default(),
+        }
+    }
+}
+
 /// One entry of an explicit mapping.
 #[derive(Debug, Clone)]
 pub struct ColumnRule {

@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use rowlift::model::frame::Frame;
-use rowlift::model::table::{Column, ColumnType, NumericBounds, Table, TableName};
+use rowlift::model::table::{Column, ColumnType, NumericBounds, Table};
 
 use rows::{Format, Random, Row, Variant};
 
@@ -130,20 +130,7 @@ pub(crate) fn n_bytes(frames: &[Frame]) -> usize {
 }
 
 fn table(name: &str, columns: impl IntoIterator<Item = Column>) -> Arc<Table> {
-    Arc::new(Table {
-        name: TableName {
-            schema: String::from("public"),
-            name: name.to_owned(),
-        },
-        columns: columns.into_iter().collect(),
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
-    })
+    Arc::new(Table::bare("public", name, columns.into_iter().collect()))
 }
 
 fn column(name: &str, ty: ColumnType, type_name: &str) -> Column {

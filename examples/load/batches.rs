@@ -11,10 +11,7 @@ use rowlift::batch::{BatchLimits, Batcher};
 use rowlift::decode::csv::CsvDecoder;
 use rowlift::decode::limits::Limits;
 use rowlift::decode::{CsvOptions, Decoded, FileOptions, HeaderRow, SourceHeader};
-use rowlift::mapping::conflict::ConflictSpec;
-use rowlift::mapping::{
-    CellMode, ImportContext, Mapping, MappingSpec, SourceColumns, UnmappedSource,
-};
+use rowlift::mapping::{Mapping, MappingSpec, SourceColumns};
 use rowlift::model::batch::Batch;
 use rowlift::model::frame::Frame;
 use rowlift::model::import::WriteMethod;
@@ -51,18 +48,7 @@ pub(crate) fn decoded(file: &[u8]) -> Made<(SourceHeader, Vec<Frame>)> {
 
 /// The mapping of a file without any options.
 pub(crate) fn mapping(table: &Arc<Table>, header: &SourceHeader) -> Made<Mapping> {
-    let spec = MappingSpec {
-        columns: Vec::new(),
-        unmapped_source: UnmappedSource::Fail,
-        mode: CellMode::Cells,
-        source_kind: SourceKind::File,
-        null_tokens: Vec::new(),
-        time_zone: None,
-        decimal_separator: None,
-        date_order: None,
-        context: ImportContext::default(),
-        conflict: ConflictSpec::default(),
-    };
+    let spec = MappingSpec::of_file();
     let source = SourceColumns {
         names: &header.names,
         has_header: header.has_header,

@@ -31,20 +31,11 @@ fn table(schema: &str, name: &str) -> Arc<Table> {
         assignable: true,
         aliases: Vec::new(),
     };
-    Arc::new(Table {
-        name: TableName {
-            schema: schema.to_owned(),
-            name: name.to_owned(),
-        },
-        columns: vec![column("name"), column("is_admin")],
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
-    })
+    Arc::new(Table::bare(
+        schema,
+        name,
+        vec![column("name"), column("is_admin")],
+    ))
 }
 
 #[test]

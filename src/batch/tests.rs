@@ -4,14 +4,12 @@ use bytes::Bytes;
 
 use super::decided::{Decided, Mismatch};
 use super::{BatchLimits, Batcher};
-use crate::mapping::{
-    CellMode, ImportContext, Mapping, MappingSpec, SourceColumns, UnmappedSource,
-};
+use crate::mapping::{Mapping, MappingSpec, SourceColumns};
 use crate::model::batch::Batch;
 use crate::model::cell::Cell;
 use crate::model::frame::{Frame, FrameBuilder};
 use crate::model::reject::SourceKind;
-use crate::model::table::{Column, ColumnType, Table, TableName};
+use crate::model::table::{Column, ColumnType, Table};
 
 mod resumed;
 
@@ -33,35 +31,11 @@ fn table() -> Arc<Table> {
         assignable: false,
         aliases: Vec::new(),
     };
-    Arc::new(Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        },
-        columns: vec![column],
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
-    })
+    Arc::new(Table::bare("public", "t", vec![column]))
 }
 
 fn mapping() -> Mapping {
-    let spec = MappingSpec {
-        columns: Vec::new(),
-        unmapped_source: UnmappedSource::Fail,
-        mode: CellMode::Cells,
-        source_kind: SourceKind::File,
-        null_tokens: Vec::new(),
-        time_zone: None,
-        decimal_separator: None,
-        date_order: None,
-        context: ImportContext::default(),
-        conflict: crate::mapping::conflict::ConflictSpec::default(),
-    };
+    let spec = MappingSpec::of_file();
     let names = ["n".to_owned()];
     let source = SourceColumns {
         names: &names,

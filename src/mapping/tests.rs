@@ -8,7 +8,7 @@ use crate::model::cell::Cell;
 use crate::model::frame::{Frame, FrameBuilder};
 use crate::model::import::{Failure, Reason};
 use crate::model::reject::{RejectedRow, SourceKind};
-use crate::model::table::{Column, ColumnType, NumericBounds, Table, TableName};
+use crate::model::table::{Column, ColumnType, NumericBounds, Table};
 use crate::model::value::RowBuffer;
 
 mod columns;
@@ -47,12 +47,10 @@ fn contacts() -> Arc<Table> {
         scale: 2,
     }));
     let status = ColumnType::Enum(["new", "old"].map(str::to_owned).into());
-    Arc::new(Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "contacts".to_owned(),
-        },
-        columns: vec![
+    Arc::new(Table::bare(
+        "public",
+        "contacts",
+        vec![
             Column {
                 generated: true,
                 importable: false,
@@ -91,32 +89,17 @@ fn contacts() -> Arc<Table> {
             },
             column("tags", ColumnType::Array),
         ],
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
-    })
+    ))
 }
 
 fn spec() -> MappingSpec {
     MappingSpec {
-        columns: Vec::new(),
-        unmapped_source: UnmappedSource::Fail,
-        mode: CellMode::Cells,
-        source_kind: SourceKind::File,
-        null_tokens: Vec::new(),
-        time_zone: None,
-        decimal_separator: None,
-        date_order: None,
         context: ImportContext {
             import_id: "import-1".to_owned(),
             create_time_ms: 1_709_201_106_789,
             sheet: "Q3".to_owned(),
         },
-        conflict: crate::mapping::conflict::ConflictSpec::default(),
+        ..MappingSpec::of_file()
     }
 }
 

@@ -74,6 +74,26 @@ pub struct Table {
     pub order_shows_on_update: bool,
 }
 
+impl Table {
+    /// A table of these columns alone: without keys, constraints or triggers, its order does not show.
+    pub fn bare(schema: &str, name: &str, columns: Vec<Column>) -> Table {
+        Table {
+            name: TableName {
+                schema: schema.to_owned(),
+                name: name.to_owned(),
+            },
+            columns,
+            unique_keys: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+            row_security: false,
+            excluded_columns: Vec::new(),
+            order_shows_on_insert: false,
+            order_shows_on_update: false,
+        }
+    }
+}
+
 /// One column.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(

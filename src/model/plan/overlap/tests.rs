@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{MeetingColumn, MeetingKey, Overlap};
 use crate::model::import::WriteMethod;
 use crate::model::plan::{OnConflict, OnMissing, PlannedColumn, WritePlan};
-use crate::model::table::{Column, ColumnType, ForeignKey, Meets, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ColumnType, ForeignKey, Meets, Table, UniqueKey};
 
 const UPDATE: OnConflict = OnConflict::Update {
     key: 1,
@@ -42,26 +42,20 @@ fn key(columns: &[&str], meets: Meets) -> UniqueKey {
 /// `id` (the database's), `a`, `b`, `c` (with a default); unique: `id` and `a`.
 fn plan(mapped: &[&str]) -> WritePlan {
     let table = Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        },
-        columns: vec![
-            column("id", true),
-            column("a", false),
-            column("b", false),
-            column("c", true),
-        ],
         unique_keys: vec![
             key(&["id"], Meets::NullsApart),
             key(&["a"], Meets::NullsApart),
         ],
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
+        ..Table::bare(
+            "public",
+            "t",
+            vec![
+                column("id", true),
+                column("a", false),
+                column("b", false),
+                column("c", true),
+            ],
+        )
     };
     let planned = |name: &&str| PlannedColumn {
         table_column: table.column_index(name).unwrap(),

@@ -7,7 +7,7 @@ use crate::model::batch::Batch;
 use crate::model::import::WriteMethod;
 use crate::model::plan::{PlannedColumn, WritePlan};
 use crate::model::reject::SourceKind;
-use crate::model::table::{Column, ColumnType, Table, TableName};
+use crate::model::table::{Column, ColumnType, Table};
 use crate::model::value::{RowBuffer, Value};
 use crate::store::copying::CopyFormat;
 
@@ -34,20 +34,11 @@ fn plan() -> WritePlan {
         insert_only: false,
     };
     WritePlan {
-        table: Arc::new(Table {
-            name: TableName {
-                schema: "public".to_owned(),
-                name: "t".to_owned(),
-            },
-            columns: vec![column("plain", false), column("defaulted", true)],
-            unique_keys: Vec::new(),
-            foreign_keys: Vec::new(),
-            checks: Vec::new(),
-            row_security: false,
-            excluded_columns: Vec::new(),
-            order_shows_on_insert: false,
-            order_shows_on_update: false,
-        }),
+        table: Arc::new(Table::bare(
+            "public",
+            "t",
+            vec![column("plain", false), column("defaulted", true)],
+        )),
         columns: vec![planned(0), planned(1)],
         method: WriteMethod::Copy,
         on_conflict: crate::model::plan::OnConflict::Reject,

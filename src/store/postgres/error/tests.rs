@@ -1,6 +1,6 @@
 use super::{catalogue_name, concerns_row, copy_line, fatal_state, row_code, shown};
 use crate::model::reject::RowErrorCode;
-use crate::model::table::{CheckConstraint, Table, TableName};
+use crate::model::table::{CheckConstraint, Table};
 use crate::store::StoreError;
 
 #[test]
@@ -88,13 +88,6 @@ fn words_of_a_trigger_are_not_logged() {
 fn a_shards_number_behind_a_constraint_is_not_shown() {
     let column = |name: &str| name.to_owned();
     let table = Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        },
-        columns: Vec::new(),
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
         checks: vec![
             CheckConstraint {
                 name: "t_check".to_owned(),
@@ -105,10 +98,7 @@ fn a_shards_number_behind_a_constraint_is_not_shown() {
                 columns: vec![column("b")],
             },
         ],
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
+        ..Table::bare("public", "t", Vec::new())
     };
     for (named, shown) in [
         ("t_check_102009", "t_check"),

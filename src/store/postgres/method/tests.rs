@@ -1,24 +1,11 @@
 use super::method;
 use crate::model::import::WriteMethod;
-use crate::model::table::{Table, TableName};
+use crate::model::table::Table;
 use crate::store::copying::CopyFormat;
 
 #[test]
 fn copy_runs_where_the_engine_and_the_table_let_it() {
-    let mut table = Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        },
-        columns: Vec::new(),
-        unique_keys: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
-    };
+    let mut table = Table::bare("public", "t", Vec::new());
     for format in [CopyFormat::Binary, CopyFormat::Text] {
         assert_eq!(method(None, &table, Some(format)), WriteMethod::Copy);
     }

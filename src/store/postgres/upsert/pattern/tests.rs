@@ -5,7 +5,7 @@ use super::*;
 use crate::model::import::WriteMethod;
 use crate::model::plan::PlannedColumn;
 use crate::model::reject::SourceKind;
-use crate::model::table::{Column, ColumnType, Meets, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ColumnType, Meets, Table, UniqueKey};
 use crate::model::value::RowBuffer;
 
 /// Columns: key, note (nullable), n (default), must (neither).
@@ -22,16 +22,6 @@ fn plan(on_conflict: OnConflict) -> WritePlan {
         aliases: Vec::new(),
     };
     let table = Table {
-        name: TableName {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        },
-        columns: vec![
-            column("key", false, false),
-            column("note", true, false),
-            column("n", false, true),
-            column("must", false, false),
-        ],
         unique_keys: vec![UniqueKey {
             name: "t_pkey".to_owned(),
             columns: vec!["key".to_owned()],
@@ -43,12 +33,16 @@ fn plan(on_conflict: OnConflict) -> WritePlan {
             arbiter: true,
             meets: Meets::NullsApart,
         }],
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
+        ..Table::bare(
+            "public",
+            "t",
+            vec![
+                column("key", false, false),
+                column("note", true, false),
+                column("n", false, true),
+                column("must", false, false),
+            ],
+        )
     };
     let planned = (0..4).map(|at| PlannedColumn {
         table_column: at,

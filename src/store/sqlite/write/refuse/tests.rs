@@ -1,5 +1,5 @@
 use super::{named_column, unique_key};
-use crate::model::table::{Column, ColumnType, Meets, Table, TableName, UniqueKey};
+use crate::model::table::{Column, ColumnType, Meets, Table, UniqueKey};
 
 fn column(name: &str) -> Column {
     Column {
@@ -31,23 +31,17 @@ fn key(name: &str, columns: &[&str], plain: bool) -> UniqueKey {
 
 fn table() -> Table {
     Table {
-        name: TableName {
-            schema: "main".to_owned(),
-            name: "a.b, c".to_owned(),
-        },
-        columns: ["a", "b", "a, a.b, c.b"].map(column).into(),
         unique_keys: vec![
             key("partial", &["a"], false),
             key("plain", &["a"], true),
             key("pair", &["a", "b"], true),
             key("it's lower", &["b"], false),
         ],
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        row_security: false,
-        excluded_columns: Vec::new(),
-        order_shows_on_insert: false,
-        order_shows_on_update: false,
+        ..Table::bare(
+            "main",
+            "a.b, c",
+            ["a", "b", "a, a.b, c.b"].map(column).into(),
+        )
     }
 }
 
