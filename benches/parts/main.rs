@@ -1,9 +1,9 @@
 //! What each part of a row's way costs, without a database or a network.
 //!
 //! ```sh
-//! cargo bench --bench parts            # all of them, in about a minute
-//! cargo bench --bench parts -- mapping
-//! scripts/bench parts                  # the same as a table
+//! cargo bench --features benches --bench parts  # all of them, in about a minute
+//! cargo bench --features benches --bench parts -- mapping
+//! scripts/bench parts                           # the same as a table
 //! ```
 //!
 //! In: rows from the generator of the end-to-end benchmarks, with its seed, and typed ones for
