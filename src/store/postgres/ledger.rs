@@ -4,7 +4,7 @@
 //! of it on the control pool, in short transactions; `imports` is written at takeover and at the end
 //! only, what changes meanwhile is in `sessions`. Times are the database's.
 //!
-//! [`open`] begins, takes over or replays, [`end`] is what an end changes; [`record`] reads; [`note`] is what a session leaves
+//! [`open`] begins, takes over or replays, [`mod@end`] is what an end changes; [`record`] reads; [`note`] is what a session leaves
 //! behind its batches; [`forget`] is what goes in time; here are the rest.
 
 use std::collections::BTreeMap;
