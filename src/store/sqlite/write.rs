@@ -94,6 +94,10 @@ async fn attempt(
     match write_rows(connection, request, &facts, verdicts).await? {
         Written::All => {}
         Written::RolledBack => return Ok(Attempt::Again),
+        Written::Undo => {
+            execute(connection, "ROLLBACK").await?;
+            return Ok(Attempt::Again);
+        }
     }
     let mut rejected = all_rejected(request, verdicts);
     let n_rejected = rejected.len() as u64;
@@ -160,6 +164,10 @@ pub(super) async fn write_in_savepoint(
                 return Err(internal(
                     "a trigger of the table rolled back the transaction of the import",
                 ));
+            }
+            Written::Undo => {
+                execute(connection, "ROLLBACK TO rowlift_batch").await?;
+                continue;
             }
         }
         let late = refuse::by_deferred_keys(connection, request, &verdicts).await?;

@@ -21,7 +21,7 @@ use super::backend::{
 const PAIRS: &str = "create table t (name text not null, n bigint)";
 const NO_SETTINGS: &BTreeMap<String, String> = &BTreeMap::new();
 
-fn request<'a>(
+pub(super) fn request<'a>(
     key: SessionKey,
     plan: &'a WritePlan,
     rejects: &'a RejectBudget,
@@ -44,7 +44,7 @@ fn mixed(plan: &WritePlan, start: u64) -> Batch {
     builder.row(&[Cell::Text("b"), Cell::Int(3)]).build(start)
 }
 
-fn whole(batches: &[&Batch], counts: RowCounts) -> WholeRange {
+pub(super) fn whole(batches: &[&Batch], counts: RowCounts) -> WholeRange {
     let mut rows_hash = 0_u128;
     for batch in batches {
         rows_hash = rows_hash.wrapping_add(batch.rows_hash);

@@ -11,8 +11,10 @@ use rowlift::store::sqlite::SqliteStore;
 use rowlift::store::{OpenMode, Store, StoreError};
 use sqlx::Executor;
 
+use super::atomic;
 use super::backend::{
-    Backend, BatchBuilder, begin, new_import, number, pairs, plan, refusal, texts, write,
+    Backend, BatchBuilder, any_rejects, begin, new_import, number, pairs, plan, refusal, texts,
+    write,
 };
 use crate::support::sqlite::{SqliteBackend, config};
 
@@ -51,6 +53,58 @@ async fn trigger_that_rolls_back_costs_its_row_only() {
         assert_eq!(rejected, [(1, code), (3, code)], "{resolution}");
         assert_eq!(kept, ["a", "c", "e"], "{resolution}");
     }
+}
+
+#[tokio::test]
+async fn refused_rows_among_many_cost_only_themselves() {
+    let table = "create table t (name text not null, n bigint unique check (n <> 7))";
+    let name = String::from("x");
+    let mut rows: Vec<(&str, i64)> = (1000..2000).map(|n| (name.as_str(), n)).collect();
+    let mut expected = Vec::new();
+    for (at, n, code) in [
+        (0, 7, RowErrorCode::CheckViolation),
+        (200, 1199, RowErrorCode::UniqueViolation),
+        (201, 7, RowErrorCode::CheckViolation),
+        (511, 1001, RowErrorCode::UniqueViolation),
+        (512, 1002, RowErrorCode::UniqueViolation),
+        (999, 1998, RowErrorCode::UniqueViolation),
+    ] {
+        rows[at].1 = n;
+        expected.push((at as u64, code));
+    }
+    let (rejected, kept) = outcome_of(&[table], &rows).await;
+    assert_eq!(rejected, expected);
+    assert_eq!(kept.len(), 994);
+}
+
+#[tokio::test]
+async fn row_that_a_function_refuses_costs_only_itself() {
+    // SQLite does not say how many rows of the statement are in: the batch is begun anew.
+    let table = "create table t (name text, n bigint unique check (abs(n) > 0))";
+    let rows = [("a", 1), ("b", i64::MIN), ("c", 1), ("d", 2)];
+    let (rejected, kept) = outcome_of(&[table], &rows).await;
+    let expected = [
+        (1, RowErrorCode::Database),
+        (2, RowErrorCode::UniqueViolation),
+    ];
+    assert_eq!(rejected, expected);
+    assert_eq!(kept, ["a", "d"]);
+
+    let backend = SqliteBackend::start().await;
+    backend.execute(table).await;
+    let plan = plan(&backend, "t", &["name", "n"]).await;
+    let store = backend.store();
+    let key = begin(&*store, "whole").await;
+    let rejects = any_rejects();
+    let request = atomic::request(key, &plan, &rejects);
+    let mut writing = store.begin_atomic(request).await.unwrap();
+    let batch = pairs(&plan, 0, &rows);
+    let receipt = writing.write(&batch, false).await.unwrap();
+    assert_eq!((receipt.counts.inserted, receipt.counts.rejected), (2, 2));
+    let whole = atomic::whole(&[&batch], receipt.counts);
+    writing.commit(&whole).await.unwrap();
+    let in_table = texts(&backend, "select name from t order by rowid").await;
+    assert_eq!(in_table, ["a", "d"]);
 }
 
 #[tokio::test]

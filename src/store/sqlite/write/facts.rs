@@ -21,6 +21,10 @@ pub(super) struct TableFacts {
     pub(super) has_conflict_clauses: bool,
     /// Rows go one by one.
     pub(super) singly: bool,
+    /// An INSERT of several rows keeps those before the one that breaks a key or a check: SQLite then
+    /// needs no copy of each page that the statement changes. Foreign keys are looked at when all
+    /// rows are in, and triggers would take the rule over.
+    pub(super) keeps_together: bool,
     /// Expressions of the planned columns' defaults, where an update may need them.
     pub(super) defaults: Vec<Option<String>>,
 }
@@ -49,6 +53,10 @@ impl TableFacts {
         let singly = is_row_method || request.probe_first || has_triggers || has_conflict_clauses;
         let updates = matches!(plan.on_conflict, OnConflict::Update { .. });
         Ok(TableFacts {
+            keeps_together: !updates
+                && !has_triggers
+                && !has_conflict_clauses
+                && plan.table.foreign_keys.is_empty(),
             has_triggers,
             has_conflict_clauses,
             singly: singly

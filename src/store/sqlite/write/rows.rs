@@ -7,14 +7,13 @@
 //!
 //! ```text
 //! piece ─▶ one INSERT of all rows ─┬─ in; UPDATE: one more for those that are there
+//!                                  ├─ a row is refused, those before it are in ─▶ those behind it:
 //!                                  └─ refused, undone ─▶ statements for each row, many in one command
 //!                                                        ▲   ├─ in
 //!            table with triggers or conflict clauses ────┘   └─ this row is refused; on with the next
 //! ```
 //!
-//! The two statements of an UPDATE do what the rows would one by one, or fail: an INSERT that
-//! finds a key leaves its row to the second statement, which changes nothing of a row that the
-//! first has put there, and rows with one key stay in their order.
+//! See [`together`] for the statements of many rows.
 
 use std::ops::Range;
 
@@ -30,9 +29,12 @@ use crate::model::plan::{OnConflict, OnMissing};
 use crate::model::reject::{RowErrorCode, RowViolation};
 use crate::model::value::Value;
 use crate::store::sqlite::encode;
-use crate::store::sqlite::error::{internal, refusal, store_error};
-use crate::store::sqlite::sql::{Ran, execute, run_many, try_execute, try_run};
+use crate::store::sqlite::sql::{Ran, execute, run_many, try_execute};
 use crate::store::{StoreError, WriteRequest};
+
+use together::Together;
+
+mod together;
 
 /// SQLite's limit on parameters of a statement.
 const PARAMETERS_MAX: usize = 32_766;
@@ -51,6 +53,8 @@ pub(super) enum Written {
     All,
     /// A trigger rolled all of it back; the row that did it is refused from now on.
     RolledBack,
+    /// Some rows are in and not known which: they are to be undone, and the batch begun anew.
+    Undo,
 }
 
 /// Rows that fill the same columns.
@@ -121,10 +125,10 @@ pub(super) async fn write_rows(
             runs.len() - 1
         });
         let run = &runs[known].1;
-        if let Written::RolledBack = run.write(connection, at..end, verdicts).await? {
-            return Ok(Written::RolledBack);
+        match run.write(connection, at..end, verdicts).await? {
+            Written::All => at = end,
+            ended => return Ok(ended),
         }
-        at = end;
     }
     Ok(Written::All)
 }
@@ -170,97 +174,20 @@ impl<'a> Run<'a> {
         while at < rows.end {
             let piece = at..at + piece_width(rows.end - at, width_max);
             at = piece.end;
-            let together = together && piece.len() >= width_min;
-            if together && self.together(connection, piece.clone(), verdicts).await? {
-                continue;
+            let mut rest = piece;
+            if together && rest.len() >= width_min {
+                match self.together(connection, rest.clone(), verdicts).await? {
+                    Together::In => continue,
+                    Together::Refused => {}
+                    Together::UpTo(row) => rest.start = row + 1,
+                    Together::Undo => return Ok(Written::Undo),
+                }
             }
-            if let Written::RolledBack = self.one_by_one(connection, piece, verdicts).await? {
+            if let Written::RolledBack = self.one_by_one(connection, rest, verdicts).await? {
                 return Ok(Written::RolledBack);
             }
         }
         Ok(Written::All)
-    }
-
-    /// One statement, or two; false if one was refused because of a row, in which case none is in.
-    async fn together(
-        &self,
-        connection: &mut SqliteConnection,
-        piece: Range<usize>,
-        verdicts: &mut Verdicts,
-    ) -> Result<bool, StoreError> {
-        let n_rows = piece.len() as u64;
-        match self.request.plan.on_conflict {
-            OnConflict::Reject | OnConflict::Skip { .. } => {
-                let sql = self.statements.insert(piece.len());
-                let Some(n_inserted) = self.try_many(connection, &sql, piece).await? else {
-                    return Ok(false);
-                };
-                verdicts.count(Fate::Inserted, n_inserted);
-                match n_rows.checked_sub(n_inserted) {
-                    Some(0) => {}
-                    Some(n_skipped) if self.key.is_some() => {
-                        verdicts.count(Fate::Skipped, n_skipped);
-                    }
-                    _ => return Err(internal("an INSERT wrote fewer rows than it was given")),
-                }
-            }
-            OnConflict::Update { .. } => {
-                execute(connection, "SAVEPOINT rowlift_piece").await?;
-                let merged = self.merge(connection, piece).await?;
-                if merged.is_none() {
-                    execute(connection, "ROLLBACK TO rowlift_piece").await?;
-                }
-                execute(connection, "RELEASE rowlift_piece").await?;
-                let Some((n_inserted, n_updated)) = merged else {
-                    return Ok(false);
-                };
-                let n_unchanged = n_rows.checked_sub(n_inserted + n_updated);
-                let n_unchanged =
-                    n_unchanged.ok_or_else(|| internal("an upsert wrote more rows than it has"))?;
-                verdicts.count(Fate::Inserted, n_inserted);
-                verdicts.count(Fate::Updated, n_updated);
-                verdicts.count(Fate::Unchanged, n_unchanged);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Rows inserted and rows updated; `None` if a row was refused.
-    async fn merge(
-        &self,
-        connection: &mut SqliteConnection,
-        piece: Range<usize>,
-    ) -> Result<Option<(u64, u64)>, StoreError> {
-        let n_rows = piece.len();
-        let sql = self.statements.insert(n_rows);
-        let Some(n_inserted) = self.try_many(connection, &sql, piece.clone()).await? else {
-            return Ok(None);
-        };
-        let sql = self.statements.update(n_rows).unwrap_or_default();
-        if n_inserted == n_rows as u64 || sql.is_empty() {
-            return Ok(Some((n_inserted, 0)));
-        }
-        let updated = self.try_many(connection, &sql, piece).await?;
-        Ok(updated.map(|n_updated| (n_inserted, n_updated)))
-    }
-
-    /// Rows that a statement of many changed; `None` if it was refused because of one.
-    async fn try_many(
-        &self,
-        connection: &mut SqliteConnection,
-        sql: &str,
-        piece: Range<usize>,
-    ) -> Result<Option<u64>, StoreError> {
-        let mut arguments = SqliteArguments::default();
-        for row in piece {
-            let row = self.request.batch.rows.row(row);
-            self.statements.bind(self.request.plan, row, &mut arguments);
-        }
-        match try_run(connection, sqlx::query_with(sql, arguments)).await {
-            Ok(n_rows) => Ok(Some(n_rows)),
-            Err(sqlx::Error::Database(error)) => refusal(error.as_ref()).map(|_| None),
-            Err(error) => Err(store_error(error)),
-        }
     }
 
     /// Statements for each row: each has its verdict.

@@ -39,7 +39,11 @@ pub(super) struct Statements {
     inserted: Vec<usize>,
     /// Indexes of the planned columns whose values an UPDATE takes.
     updated: Vec<usize>,
-    /// `INSERT INTO t (a, b) VALUES `.
+    /// What an INSERT of one row, or one that is undone as a whole, begins with.
+    verb: &'static str,
+    /// What an INSERT of several rows begins with that keeps those before the one it fails at.
+    verb_together: &'static str,
+    /// ` t (a, b) VALUES `.
     head: String,
     /// `(?,?)`; empty for DEFAULT VALUES.
     group: String,
@@ -63,20 +67,17 @@ impl Statements {
             let columns = shape.columns.iter().enumerate();
             columns.filter_map(move |(index, it)| which.contains(it).then_some(index))
         };
-        let (verb, tail) = (
-            insert_verb(facts),
-            key.map(|key| key.target() + " DO NOTHING"),
-        );
+        let tail = key.map(|key| key.target() + " DO NOTHING");
         let table = QualifiedName::from(&plan.table.name);
         let inserted: Vec<usize> =
             treated(&[Treatment::Given, Treatment::Present, Treatment::Kept]).collect();
         let names = inserted.iter().map(|it| plan.column(*it).name.as_str());
         let (head, group) = match inserted.len() {
-            0 => (format!("{verb} {table} DEFAULT VALUES"), String::new()),
+            0 => (format!(" {table} DEFAULT VALUES"), String::new()),
             n_columns => {
                 let names = quoted_list(names);
                 let group = format!("({})", vec!["?"; n_columns].join(","));
-                (format!("{verb} {table} ({names}) VALUES "), group)
+                (format!(" {table} ({names}) VALUES "), group)
             }
         };
         let mut statements = Statements {
@@ -84,6 +85,12 @@ impl Statements {
             update_tail: None,
             row: Vec::new(),
             tail: tail.unwrap_or_default(),
+            verb: insert_verb(facts),
+            verb_together: if facts.keeps_together {
+                "INSERT OR FAIL INTO"
+            } else {
+                insert_verb(facts)
+            },
             inserted,
             head,
             group,
@@ -113,9 +120,14 @@ impl Statements {
         self.inserted.len()
     }
 
-    /// One INSERT of several rows.
+    /// One INSERT of several rows; one that fails has done nothing.
     pub(super) fn insert(&self, n_rows: usize) -> String {
-        self.many(n_rows, &self.tail)
+        self.many(self.verb, n_rows, &self.tail)
+    }
+
+    /// One INSERT of several rows; see [`TableFacts::keeps_together`] for one that fails.
+    pub(super) fn insert_together(&self, n_rows: usize) -> String {
+        self.many(self.verb_together, n_rows, &self.tail)
     }
 
     /// One statement that updates the rows that are there; `None` if that takes a statement a
@@ -124,12 +136,12 @@ impl Statements {
         let tail = self.update_tail.as_deref()?;
         Some(match tail {
             "" => String::new(),
-            tail => self.many(n_rows, tail),
+            tail => self.many(self.verb, n_rows, tail),
         })
     }
 
-    fn many(&self, n_rows: usize, tail: &str) -> String {
-        let mut sql = self.head.clone();
+    fn many(&self, verb: &str, n_rows: usize, tail: &str) -> String {
+        let mut sql = format!("{verb}{}", self.head);
         for index in 0..n_rows {
             sql.push_str(if index == 0 { "" } else { "," });
             sql.push_str(&self.group);

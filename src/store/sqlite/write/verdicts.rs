@@ -22,13 +22,16 @@ pub(super) enum Fate {
 pub(super) struct Verdicts {
     /// Rows that are not in the table, by index in the batch.
     pub(super) refused: BTreeMap<usize, RowViolation>,
+    /// A statement failed of which it is not known how many of its rows are in: from now on each
+    /// does all or nothing.
+    pub(super) is_careful: bool,
     counts: RowCounts,
     /// Rows that were not inserted, where rows go one by one.
     fates: BTreeMap<usize, Fate>,
 }
 
 impl Verdicts {
-    /// Forgets all but the refused rows: the transaction begins anew.
+    /// Forgets all but the refused rows, and the care: the transaction begins anew.
     pub(super) fn begin(&mut self) {
         self.counts = RowCounts::default();
         self.fates.clear();
