@@ -53,6 +53,9 @@ mod reflection;
 mod secured;
 mod tls;
 
+/// Pages of an embedded database in memory; less where there is little memory, which
+/// `bytes_in_flight_max` follows.
+const SQLITE_CACHE_BYTES_MAX: u64 = 128 << 20;
 /// The service's name in health checks.
 const SERVICE: &str = "rowlift.v1.ImportService";
 /// Receive window of a stream: what one held-back import may have in transit.
@@ -154,6 +157,7 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
             lease: LEASE,
             control_timeout: CONTROL_TIMEOUT,
             retention: retention(config),
+            cache_bytes: SQLITE_CACHE_BYTES_MAX.min(config.bytes_in_flight_max / 2),
         })
         .await
         .map(|store| Arc::new(store) as Arc<dyn Store>),

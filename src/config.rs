@@ -92,7 +92,8 @@ pub struct Config {
     pub writers_max: usize,
     /// Connections that write at once for one import. Default: cores, at least 2.
     pub writers_per_import: usize,
-    /// Rows received and not yet committed, bytes, for all imports together.
+    /// Rows received and not yet committed, bytes, for all imports together. SQLite keeps half as much
+    /// of its pages in memory besides, at most 128 MiB.
     pub bytes_in_flight_max: u64,
     /// Rows of a batch.
     pub batch_rows_max: usize,

@@ -57,6 +57,9 @@ pub struct SqliteConfig {
     pub control_timeout: Duration,
     /// How long imports and values are remembered.
     pub retention: Retention,
+    /// Pages that the writing connection keeps in memory at most, bytes. The pages of a large table's
+    /// indexes are changed in no order: those that do not fit are written and read again and again.
+    pub cache_bytes: u64,
 }
 
 /// The store.
@@ -107,7 +110,8 @@ impl SqliteStore {
     /// Opens the database and brings it to this version, unless it is opened for reading only.
     pub async fn connect(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
         let store = SqliteStore {
-            connections: Connections::open(&config.url, config.control_timeout).await?,
+            connections: Connections::open(&config.url, config.control_timeout, config.cache_bytes)
+                .await?,
             allow: config.allow,
             server: config.server,
             lease: config.lease,
@@ -199,7 +203,8 @@ impl Store for SqliteStore {
     }
 
     async fn write_batch(&self, request: WriteRequest<'_>) -> Result<Receipt, StoreError> {
-        let bound = Bound::new(request.deadline, self.control_timeout);
+        let control_timeout = self.control_timeout.max(write::BATCH_TIMEOUT_MIN);
+        let bound = Bound::new(request.deadline, control_timeout);
         write::write_batch(&self.connections, &request, bound).await
     }
 

@@ -6,7 +6,7 @@
 //! writer and in others for the file; of a database in memory, reads wait too. A lease may run
 //! out under it, but nobody can take the import over before the transaction ends.
 //!
-//! Bounded by the call's deadline, else each call by the control timeout; a statement that
+//! Bounded by the call's deadline, else each call as a batch is; a statement that
 //! outlasts it is interrupted and the connection closed, which rolls back.
 
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub(super) async fn begin<'a>(
     control_timeout: Duration,
 ) -> Result<Atomic<'a>, StoreError> {
     write::refuse_settings(request.settings)?;
-    let bound = Bound::new(request.deadline, control_timeout);
+    let timeout = control_timeout.max(write::BATCH_TIMEOUT_MIN);
+    let bound = Bound::new(request.deadline, timeout);
     let mut lease = connections.writer(bound).await?;
     let begun = bound.within(async {
         execute(&mut lease, "BEGIN IMMEDIATE").await?;
@@ -96,7 +97,8 @@ impl AtomicWrite for Atomic<'_> {
 
 impl<'a> Atomic<'a> {
     fn bound(&self) -> Bound {
-        Bound::new(self.request.deadline, self.control_timeout)
+        let timeout = self.control_timeout.max(write::BATCH_TIMEOUT_MIN);
+        Bound::new(self.request.deadline, timeout)
     }
 
     /// The connection, for as long as a call lasts: one that is cut leaves none.

@@ -43,14 +43,12 @@ const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process to let go of the file, at most; half of the
 /// control timeout where that is shorter, so that the answer comes within it.
 const BUSY_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-/// Pages of the database that the writer keeps in memory, KiB. The pages of a large table's
-/// indexes are written in no order; SQLite's own 2 MiB make it write them again and again.
-const WRITER_CACHE_KIB: u32 = 32 * 1024;
-/// Pages in the log before they are carried over to the database, 32 MiB: a page that several
+/// Pages in the log before they are carried over to the database, 128 MiB: a page that several
 /// batches change is carried over once.
-const WAL_PAGES: u32 = 8_000;
-/// What remains of the log's file after it was carried over, bytes.
-const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+const WAL_PAGES: u32 = 32_000;
+/// What remains of the log's file after it was carried over, bytes: to write it again is cheaper than
+/// to make it longer.
+const WAL_BYTES_KEPT: u32 = 128 * 1024 * 1024;
 /// Virtual-machine instructions between two looks at the stop flag: some microseconds.
 const STOP_CHECK_INSTRUCTIONS: i32 = 4096;
 /// Prepared statements kept by a connection; an import needs about eight for each set of columns.
@@ -61,6 +59,8 @@ const RESULTS_BUFFERED_MAX: usize = 1024;
 /// All connections of a store.
 pub(super) struct Connections {
     options: SqliteConnectOptions,
+    /// Pages that the writer keeps in memory, KiB.
+    cache_kib: u64,
     writer: Mutex<Slot>,
     /// `None` for a database in memory: its reads take the writer, since connections that share
     /// a cache lock each other's tables.
@@ -119,6 +119,7 @@ impl Connections {
     pub(super) async fn open(
         url: &str,
         control_timeout: Duration,
+        cache_bytes: u64,
     ) -> Result<Connections, StoreError> {
         let bound = Bound::new(None, control_timeout);
         let options = SqliteConnectOptions::from_str(url)
@@ -152,6 +153,7 @@ impl Connections {
         };
         let connections = Connections {
             options,
+            cache_kib: (cache_bytes / 1024).max(1),
             writer: Mutex::new(Slot::Empty),
             readers,
             keeper: Mutex::new(keeper),
@@ -240,7 +242,7 @@ impl Connections {
     }
 
     async fn open_writer(&self) -> Result<Writer, sqlx::Error> {
-        let cache = format!("-{WRITER_CACHE_KIB}");
+        let cache = format!("-{}", self.cache_kib);
         let options = self.options.clone().pragma("cache_size", cache);
         let mut connection = options.connect().await?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -43,6 +43,7 @@ async fn fixture(sql: &str) -> Fixture {
         lease: Duration::from_secs(15),
         control_timeout: Duration::from_secs(10),
         retention: Retention::default(),
+        cache_bytes: 8 << 20,
     };
     let store = SqliteStore::connect(config).await.unwrap();
     on_writer(&store, sql).await;

@@ -1,10 +1,12 @@
 //! One batch, one transaction: fence, rows, rejected rows, range, COMMIT.
 //!
 //! In: a [`WriteRequest`]. Out: its [`Receipt`]. `BEGIN IMMEDIATE` takes SQLite's write lock, so
-//! the fence cannot change before COMMIT. Bounded by the call's deadline, else by the control
-//! timeout; on cancel the statement is interrupted and the connection closed, which rolls back.
+//! the fence cannot change before COMMIT. Bounded by the call's deadline, else by a minute, or
+//! the control timeout if that is longer; on cancel the statement is interrupted and the connection
+//! closed, which rolls back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 
@@ -29,6 +31,9 @@ mod shape;
 mod statements;
 mod verdicts;
 
+/// How long a batch may take where no deadline says so, with its wait for the batch of another import:
+/// each may be tens of thousands of rows, and its COMMIT carries the log over to the file.
+pub(super) const BATCH_TIMEOUT_MIN: Duration = Duration::from_mins(1);
 /// Times that a batch begins anew because a trigger rolled its transaction back or a deferred
 /// key failed at COMMIT; each time at least one row more is known to be refused.
 const RESTARTS_MAX: usize = 1000;

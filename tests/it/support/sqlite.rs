@@ -78,6 +78,7 @@ pub(crate) fn config(url: String) -> SqliteConfig {
         lease: Duration::from_secs(15),
         control_timeout: Duration::from_secs(10),
         retention: Retention::default(),
+        cache_bytes: 8 << 20,
     }
 }
 
