@@ -331,7 +331,7 @@ impl Default for Config {
             writers_per_import: cores.max(2),
             bytes_in_flight_max: 256 << 20,
             batch_rows_max: 20_000,
-            batch_bytes_max: 4 << 20,
+            batch_bytes_max: 3 << 20,
             batch_rows_first: 500,
             rejected_rows_max: 10_000,
             reject_retention: Duration::from_hours(7 * 24),
