@@ -6,7 +6,8 @@ In: a Markdown file with blocks such as
     <!-- bench:end -->
 
 Out: the same file, each block filled with the header and the sections that its mark names; with all
-that were measured, where it names none.
+that were measured, where it names none. A block of which a section was not measured stays as it is: blocks
+may be of different runs.
 """
 
 import re
@@ -19,18 +20,19 @@ class Marked:
 
     def __init__(self, path, sections):
         self.path = path
-        wanted = [name for block in BLOCK.finditer(self._read()) for name in block["names"].split()]
-        if not BLOCK.search(self._read()):
+        missing = [set(block["names"].split()) - set(sections) for block in BLOCK.finditer(self._read())]
+        if not missing:
             raise SystemExit(f"{path} has no block between <!-- bench:begin --> and <!-- bench:end -->")
-        missing = [name for name in wanted if name not in sections]
-        if missing:
-            raise SystemExit(f"{path} has a block with {', '.join(missing)}, which will not be measured")
+        if all(missing):
+            raise SystemExit(f"{path} has no block of which every section will be measured")
 
     def fill(self, header, texts):
         """Replaces what stands in the blocks; `texts` by section."""
         def filled(block):
             names = block["names"].split() or texts
-            return "".join([block[1], "\n", header, *(texts.get(name, "") for name in names), "\n", block[3]])
+            if not all(name in texts for name in names):
+                return block[0]
+            return "".join([block[1], "\n", header, *(texts[name] for name in names), "\n", block[3]])
 
         text = BLOCK.sub(filled, self._read())
         with open(self.path, "w", encoding="utf-8") as file:
