@@ -11,6 +11,19 @@ use crate::store::sqlite::catalog::{default_expression, has_conflict_clause};
 use crate::store::sqlite::sql::{fetch_all, fetch_optional};
 use crate::store::{StoreError, WriteRequest};
 
+/// How the rows of a piece go into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// One by one.
+    Singly,
+    /// Together; an INSERT that fails has done nothing.
+    Undone,
+    /// Together; an INSERT keeps the rows before the one that breaks a key or a check: SQLite then
+    /// needs no copy of each page that the statement changes. Foreign keys are looked at when all
+    /// rows are in, and triggers would take the rule over.
+    Kept,
+}
+
 /// Facts of the target.
 #[derive(Debug)]
 pub(super) struct TableFacts {
@@ -19,12 +32,8 @@ pub(super) struct TableFacts {
     pub(super) has_triggers: bool,
     /// Constraints say themselves what a conflict does. ABORT overrides them, in triggers too.
     pub(super) has_conflict_clauses: bool,
-    /// Rows go one by one.
-    pub(super) singly: bool,
-    /// An INSERT of several rows keeps those before the one that breaks a key or a check: SQLite then
-    /// needs no copy of each page that the statement changes. Foreign keys are looked at when all
-    /// rows are in, and triggers would take the rule over.
-    pub(super) keeps_together: bool,
+    /// How rows go.
+    pub(super) pieces: Pieces,
     /// Expressions of the planned columns' defaults, where an update may need them.
     pub(super) defaults: Vec<Option<String>>,
 }
@@ -50,18 +59,23 @@ impl TableFacts {
             plan.method,
             WriteMethod::Sequential | WriteMethod::Concurrent
         );
-        let singly = is_row_method || request.probe_first || has_triggers || has_conflict_clauses;
         let updates = matches!(plan.on_conflict, OnConflict::Update { .. });
+        let singly = is_row_method
+            || request.probe_first
+            || has_triggers
+            || has_conflict_clauses
+            || is_order_seen(plan)
+            || (updates && updates_a_parent(connection, plan).await?);
         Ok(TableFacts {
-            keeps_together: !updates
-                && !has_triggers
-                && !has_conflict_clauses
-                && plan.table.foreign_keys.is_empty(),
             has_triggers,
             has_conflict_clauses,
-            singly: singly
-                || is_order_seen(plan)
-                || (updates && updates_a_parent(connection, plan).await?),
+            pieces: if singly {
+                Pieces::Singly
+            } else if updates || !plan.table.foreign_keys.is_empty() {
+                Pieces::Undone
+            } else {
+                Pieces::Kept
+            },
             defaults: if updates {
                 defaults(connection, plan).await?
             } else {

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
-use super::facts::TableFacts;
+use super::facts::{Pieces, TableFacts};
 use super::key::MeetingKey;
 use super::refuse;
 use super::shape::{Shape, missing_column};
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         let width_max = PARAMETERS_MAX / self.statements.n_inserted().max(1);
         let width_max = width_max.clamp(1, ROWS_TOGETHER_MAX);
         let updates = matches!(self.request.plan.on_conflict, OnConflict::Update { .. });
-        let together = !self.facts.singly
+        let together = self.facts.pieces != Pieces::Singly
             && !self.is_update_only
             && self.statements.n_inserted() > 0
             && (!updates || self.statements.update(1).is_some());

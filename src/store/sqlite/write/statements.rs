@@ -11,7 +11,7 @@
 
 use sqlx::sqlite::SqliteArguments;
 
-use super::facts::TableFacts;
+use super::facts::{Pieces, TableFacts};
 use super::key::MeetingKey;
 use super::shape::{Shape, Treatment};
 use crate::model::plan::{OnConflict, WritePlan};
@@ -86,7 +86,7 @@ impl Statements {
             row: Vec::new(),
             tail: tail.unwrap_or_default(),
             verb: insert_verb(facts),
-            verb_together: if facts.keeps_together {
+            verb_together: if facts.pieces == Pieces::Kept {
                 "INSERT OR FAIL INTO"
             } else {
                 insert_verb(facts)
@@ -125,7 +125,7 @@ impl Statements {
         self.many(self.verb, n_rows, &self.tail)
     }
 
-    /// One INSERT of several rows; see [`TableFacts::keeps_together`] for one that fails.
+    /// One INSERT of several rows; see [`Pieces`] for one that fails.
     pub(super) fn insert_together(&self, n_rows: usize) -> String {
         self.many(self.verb_together, n_rows, &self.tail)
     }

@@ -22,6 +22,7 @@ use crate::model::plan::OnConflict;
 use crate::store::StoreError;
 use crate::store::sqlite::error::{Refusal, internal, refusal, store_error};
 use crate::store::sqlite::sql::{execute, fetch_one, try_run};
+use crate::store::sqlite::write::facts::Pieces;
 use crate::store::sqlite::write::refuse;
 use crate::store::sqlite::write::verdicts::{Fate, Verdicts};
 
@@ -48,7 +49,7 @@ impl Run<'_> {
         let n_rows = piece.len() as u64;
         match self.request.plan.on_conflict {
             OnConflict::Reject | OnConflict::Skip { .. } => {
-                if self.facts.keeps_together && !verdicts.is_careful {
+                if self.facts.pieces == Pieces::Kept && !verdicts.is_careful {
                     return self.keep_together(connection, piece, verdicts).await;
                 }
                 let sql = self.statements.insert(piece.len());
