@@ -17,15 +17,15 @@ fn fitted(url: &str, bytes_in_flight_max: u64, set: &[&str]) -> (usize, usize) {
 
 #[test]
 fn sqlite_has_large_batches_within_the_memory_that_there_is() {
-    assert_eq!(fitted(POSTGRES, 256 << 20, &[]), (20_000, 4));
+    assert_eq!(fitted(POSTGRES, 256 << 20, &[]), (20_000, 3));
     assert_eq!(fitted(SQLITE, 256 << 20, &[]), (100_000, 32));
     assert_eq!(fitted(SQLITE, 40 << 20, &[]), (100_000, 10));
-    assert_eq!(fitted(SQLITE, 4 << 20, &[]), (100_000, 4));
+    assert_eq!(fitted(SQLITE, 3 << 20, &[]), (100_000, 3));
 }
 
 #[test]
 fn what_was_set_stays() {
     let all = ["batch_rows_max", "batch_bytes_max"];
-    assert_eq!(fitted(SQLITE, 256 << 20, &all), (20_000, 4));
+    assert_eq!(fitted(SQLITE, 256 << 20, &all), (20_000, 3));
     assert_eq!(fitted(SQLITE, 256 << 20, &all[..1]), (20_000, 32));
 }

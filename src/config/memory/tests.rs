@@ -41,7 +41,7 @@ fn defaults_fit_any_bound() {
     assert_eq!(fitted(&[], 2 * GIB), Ok((1, 1280, 256)));
     assert_eq!(fitted(&[], GIB), Ok((1, 384, 128)));
     assert_eq!(fitted(&[], 512 * MIB), Ok((1, CHILD_BYTES_MIN / MIB, 64)));
-    assert_eq!(fitted(&[], 1), Ok((1, CHILD_BYTES_MIN / MIB, 4)));
+    assert_eq!(fitted(&[], 1), Ok((1, CHILD_BYTES_MIN / MIB, 3)));
 }
 
 #[test]
