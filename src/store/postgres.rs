@@ -425,6 +425,9 @@ impl Store for PgStore {
     }
 
     async fn forget(&self, n_rows_max: u32) -> Result<Forgotten, StoreError> {
+        // This is called now and then, with imports or without.
+        self.writers.tidy();
+        self.control.tidy();
         let step = async { ledger::forget::forget(self.ledger().await?, n_rows_max).await };
         self.within(step).await
     }

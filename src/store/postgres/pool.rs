@@ -5,17 +5,19 @@
 //! are in use; a dropped wait leaves the line and is not measured.
 //!
 //! sqlx's pool hands out the connection that has rested longest and asks it twice, when it comes and when
-//! it goes, whether it is alive. In front of it stand those that were in use a moment ago: the last one
-//! goes first and is asked nothing, so that a few backends with warm caches do the work.
+//! it goes, whether it is alive. In front of it stand those that were in use before: the last one goes
+//! first, and if that was a moment ago it is asked nothing, so that a few backends with warm caches do the
+//! work. The others are asked here, for a short time: sqlx waits for the answer to its second question
+//! without end, and with a place taken, which for a server that went away silently is many minutes.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
@@ -23,6 +25,10 @@ use crate::metrics::observed::PoolState;
 
 /// A connection that was in use a shorter time ago is taken for alive.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// How long one that has rested longer may take to say that it is alive.
+const ASKED_MAX: Duration = Duration::from_secs(2);
+/// One that has rested so long is closed, as sqlx's pool would.
+const RESTED_MAX: Duration = Duration::from_mins(10);
 /// After this time in a row in front of sqlx's pool a connection goes back there, where its age is
 /// looked at.
 const IN_FRONT_MAX: Duration = Duration::from_mins(1);
@@ -49,7 +55,7 @@ struct Connections {
     pool: PgPool,
     /// Of how many addresses it is the latest.
     generation: u64,
-    /// Those that were in use a moment ago, the last one last.
+    /// Those that were in use before, the last one last.
     warm: Vec<Warm>,
 }
 
@@ -61,6 +67,8 @@ struct Warm {
     since: Instant,
     /// When it was given back.
     at: Instant,
+    /// Another one was not given back meanwhile: if the server is gone, so is this one.
+    in_doubt: bool,
 }
 
 /// A connection in use. Dropped without [`Lease::give_back`], it is closed.
@@ -72,7 +80,7 @@ pub(super) struct Lease {
     generation: u64,
     since: Instant,
     /// Given up behind the connection.
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// One that waits; counted until dropped.
@@ -111,28 +119,49 @@ impl Pool {
     pub(super) async fn acquire(&self) -> Result<Lease, sqlx::Error> {
         let begun = Instant::now();
         let pending = Pending::among(&self.n_pending);
-        let place = Arc::clone(&self.places).acquire_owned();
-        let place = tokio::time::timeout(self.acquire_timeout, place)
+        let lease = tokio::time::timeout(self.acquire_timeout, self.lease())
             .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)?
-            .map_err(|_| sqlx::Error::PoolClosed)?;
-        let (warm, pool, generation) = self.shared.lock().next();
-        let (connection, since) = match warm {
-            Some(warm) => (warm.connection, warm.since),
-            // Whoever has a place finds room there: those in front are none at this moment.
-            None => (pool.acquire().await?, Instant::now()),
-        };
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         drop(pending);
         if let Some(metrics) = self.metrics.get() {
             metrics.connection_waited(self.name, begun.elapsed());
         }
-        Ok(Lease {
-            connection: Some(connection),
-            shared: Arc::clone(&self.shared),
-            generation,
-            since,
-            _place: place,
-        })
+        Ok(lease)
+    }
+
+    /// The same without a bound.
+    async fn lease(&self) -> Result<Lease, sqlx::Error> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let mut place = Some(place.map_err(|_| sqlx::Error::PoolClosed)?);
+        loop {
+            let (warm, pool, generation) = self.shared.lock().next();
+            let Some(warm) = warm else {
+                // Whoever has a place finds room there: those in front are none at this moment.
+                let connection = pool.acquire().await?;
+                return Ok(Lease {
+                    connection: Some(connection),
+                    shared: Arc::clone(&self.shared),
+                    generation,
+                    since: Instant::now(),
+                    place,
+                });
+            };
+            let is_trusted = !warm.in_doubt && warm.at.elapsed() < TRUSTED;
+            // From here on it is closed where it does not answer, or is not waited for.
+            let mut lease = Lease {
+                connection: Some(warm.connection),
+                shared: Arc::clone(&self.shared),
+                generation,
+                since: warm.since,
+                place,
+            };
+            if is_trusted || lease.answers().await {
+                return Ok(lease);
+            }
+            place = lease.give_up();
+            // The others have rested even longer.
+            self.shared.lock().close_warm();
+        }
     }
 
     /// Whoever acquires a connection from now on gets one that was made with these options. Of the
@@ -141,7 +170,7 @@ impl Pool {
     pub(super) fn renew(&self, options: PgConnectOptions) {
         let mut connections = self.shared.lock();
         if !connections.pool.is_closed() {
-            connections.warm.clear();
+            connections.close_warm();
             connections.generation += 1;
             connections.pool = connections
                 .pool
@@ -166,6 +195,11 @@ impl Pool {
         }
     }
 
+    /// Closes those that nobody has used for long.
+    pub(super) fn tidy(&self) {
+        self.shared.lock().close_rested();
+    }
+
     /// Closes all connections once they are idle; later waits fail.
     pub(super) async fn close(&self) {
         self.places.close();
@@ -188,14 +222,31 @@ impl Shared {
 // === impl Connections ===
 
 impl Connections {
-    /// The one that was in use last, if that was a moment ago; and where else there are some.
+    /// The one that was in use last; and where else there are some.
     fn next(&mut self) -> (Option<Warm>, PgPool, u64) {
-        let warm = self.warm.pop().filter(|warm| warm.at.elapsed() < TRUSTED);
-        if warm.is_none() {
-            // The others have rested even longer: they are asked before they are used again.
-            self.warm.clear();
-        }
-        (warm, self.pool.clone(), self.generation)
+        self.close_rested();
+        (self.warm.pop(), self.pool.clone(), self.generation)
+    }
+
+    /// Closes those in front that nobody has used for long.
+    fn close_rested(&mut self) {
+        let is_rested = |warm: &&Warm| warm.at.elapsed() >= RESTED_MAX;
+        let n_rested = self.warm.iter().take_while(is_rested).count();
+        self.warm.drain(..n_rested).for_each(Warm::close);
+    }
+
+    /// Closes all in front.
+    fn close_warm(&mut self) {
+        self.warm.drain(..).for_each(Warm::close);
+    }
+}
+
+// === impl Warm ===
+
+impl Warm {
+    /// Closes its socket, without a word to a server that may not answer.
+    fn close(self) {
+        drop(self.connection.detach());
     }
 }
 
@@ -214,8 +265,20 @@ impl Lease {
                 connection,
                 since: self.since,
                 at: Instant::now(),
+                in_doubt: false,
             });
         }
+    }
+
+    /// Closes the connection, for another in its place.
+    fn give_up(mut self) -> Option<OwnedSemaphorePermit> {
+        self.place.take()
+    }
+
+    /// Whether the connection is alive.
+    async fn answers(&mut self) -> bool {
+        let asked = tokio::time::timeout(ASKED_MAX, self.ping()).await;
+        matches!(asked, Ok(Ok(())))
     }
 }
 
@@ -241,7 +304,9 @@ impl Drop for Lease {
             // Dropping the detached connection closes its socket. If the server is gone, so are the
             // others: they are asked before they are used again.
             drop(connection.detach());
-            self.shared.lock().warm.clear();
+            for warm in &mut self.shared.lock().warm {
+                warm.in_doubt = true;
+            }
         }
     }
 }
