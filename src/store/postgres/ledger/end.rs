@@ -50,10 +50,12 @@ pub(super) fn leave(key: SessionKey, outcome: &ImportOutcome) -> String {
     let SessionKey { import, epoch } = key;
     let (epoch, state) = (bigint(epoch), outcome.state.number());
     if outcome.state.is_terminal() {
+        // Not that of a newer one: an import that failed without a row may be begun anew while its
+        // end, whose answer was lost, is told again.
         return format!(
-            "DELETE FROM rowlift.sessions WHERE import = {import} AND EXISTS (SELECT \
-             FROM rowlift.imports i WHERE i.id = {import} AND i.epoch = {epoch} \
-             AND i.state = {state})"
+            "DELETE FROM rowlift.sessions WHERE import = {import} AND epoch <= {epoch} \
+             AND EXISTS (SELECT FROM rowlift.imports i WHERE i.id = {import} \
+             AND i.epoch = {epoch} AND i.state = {state})"
         );
     }
     // Given up for good: a heartbeat that is on its way does not renew it.
