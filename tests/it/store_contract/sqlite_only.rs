@@ -78,6 +78,45 @@ async fn refused_rows_among_many_cost_only_themselves() {
 }
 
 #[tokio::test]
+async fn autoincrement_remembers_rows_before_a_refused_one() {
+    let backend = SqliteBackend::start().await;
+    let table = "create table t (id integer primary key autoincrement, name text, n int unique)";
+    backend.execute(table).await;
+    let plan = plan(&backend, "t", &["name", "n"]).await;
+    let store = backend.store();
+    let key = begin(&*store, "counted").await;
+    let batch = pairs(&plan, 0, &[("a", 1), ("b", 2), ("c", 3), ("d", 1)]);
+    let receipt = write(&*store, key, &plan, &batch).await.unwrap();
+    assert_eq!((receipt.counts.inserted, receipt.counts.rejected), (3, 1));
+    // Whoever deletes them gets other ids for new rows.
+    backend.execute("delete from t").await;
+    backend.execute("insert into t (name) values ('e')").await;
+    assert_eq!(number(&backend, "select id from t").await, 4);
+}
+
+#[tokio::test]
+async fn row_of_a_type_that_a_strict_table_refuses_costs_only_itself() {
+    let backend = SqliteBackend::start().await;
+    backend
+        .execute("create table t (name text, x real) strict")
+        .await;
+    let plan = plan(&backend, "t", &["name", "x"]).await;
+    let store = backend.store();
+    let key = begin(&*store, "strict").await;
+    // SQLite has no NaN: it is stored as a text, which such a column does not take.
+    let batch = BatchBuilder::new(&plan, 0)
+        .row(&[Cell::Text("a"), Cell::Double(1.0)])
+        .row(&[Cell::Text("b"), Cell::Double(f64::NAN)])
+        .row(&[Cell::Text("c"), Cell::Double(2.0)])
+        .row(&[Cell::Text("d"), Cell::Double(3.0)])
+        .build(0);
+    let receipt = write(&*store, key, &plan, &batch).await.unwrap();
+    assert_eq!((receipt.counts.inserted, receipt.counts.rejected), (3, 1));
+    let in_table = texts(&backend, "select name from t order by rowid").await;
+    assert_eq!(in_table, ["a", "c", "d"]);
+}
+
+#[tokio::test]
 async fn row_that_a_function_refuses_costs_only_itself() {
     // SQLite does not say how many rows of the statement are in: the batch is begun anew.
     let table = "create table t (name text, n bigint unique check (abs(n) > 0))";

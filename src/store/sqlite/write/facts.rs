@@ -20,7 +20,8 @@ pub(super) enum Pieces {
     Undone,
     /// Together; an INSERT keeps the rows before the one that breaks a key or a check: SQLite then
     /// needs no copy of each page that the statement changes. Foreign keys are looked at when all
-    /// rows are in, and triggers would take the rule over.
+    /// rows are in, triggers would take the rule over, and what AUTOINCREMENT remembers is written when
+    /// a statement ends well.
     Kept,
 }
 
@@ -55,6 +56,11 @@ impl TableFacts {
         let has_conflict_clauses = row
             .as_ref()
             .is_some_and(|row| has_conflict_clause(row.get(0)));
+        // The word in a name or a comment does no harm.
+        let has_autoincrement = row.as_ref().is_some_and(|row| {
+            let sql = row.get::<&str, _>(0).to_ascii_uppercase();
+            sql.contains("AUTOINCREMENT")
+        });
         let is_row_method = matches!(
             plan.method,
             WriteMethod::Sequential | WriteMethod::Concurrent
@@ -71,7 +77,7 @@ impl TableFacts {
             has_conflict_clauses,
             pieces: if singly {
                 Pieces::Singly
-            } else if updates || !plan.table.foreign_keys.is_empty() {
+            } else if updates || has_autoincrement || !plan.table.foreign_keys.is_empty() {
                 Pieces::Undone
             } else {
                 Pieces::Kept

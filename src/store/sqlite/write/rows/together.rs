@@ -52,8 +52,7 @@ impl Run<'_> {
                 if self.facts.pieces == Pieces::Kept && !verdicts.is_careful {
                     return self.keep_together(connection, piece, verdicts).await;
                 }
-                let sql = self.statements.insert(piece.len());
-                let Ok(n_inserted) = self.try_many(connection, &sql, piece).await? else {
+                let Some(n_inserted) = self.insert_whole(connection, piece).await? else {
                     return Ok(Together::Refused);
                 };
                 self.count_inserted(n_rows, n_inserted, verdicts)?;
@@ -77,6 +76,27 @@ impl Run<'_> {
             }
         }
         Ok(Together::In)
+    }
+
+    /// Rows of one INSERT; `None` if a row was refused, in which case none is in. SQLite undoes what a
+    /// statement did before it failed only where it was prepared for that, and it is not for the type
+    /// of a strict table that has no other constraint.
+    async fn insert_whole(
+        &self,
+        connection: &mut SqliteConnection,
+        piece: Range<usize>,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = self.statements.insert(piece.len());
+        if piece.len() == 1 {
+            return Ok(self.try_many(connection, &sql, piece).await?.ok());
+        }
+        execute(connection, "SAVEPOINT rowlift_piece").await?;
+        let inserted = self.try_many(connection, &sql, piece).await?;
+        if inserted.is_err() {
+            execute(connection, "ROLLBACK TO rowlift_piece").await?;
+        }
+        execute(connection, "RELEASE rowlift_piece").await?;
+        Ok(inserted.ok())
     }
 
     /// One INSERT that keeps the rows before the one that it fails at.
