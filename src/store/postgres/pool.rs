@@ -38,8 +38,6 @@ const IN_FRONT_MAX: Duration = Duration::from_mins(1);
 pub(super) struct Pool {
     name: &'static str,
     shared: Arc<Shared>,
-    /// One for each connection that may be in use.
-    places: Arc<Semaphore>,
     acquire_timeout: Duration,
     /// Those who wait for a connection.
     n_pending: AtomicU64,
@@ -53,6 +51,8 @@ struct Shared(Mutex<Connections>);
 struct Connections {
     /// Of one address; another takes its place.
     pool: PgPool,
+    /// One for each of its connections that may be in use; closed once another address takes its place.
+    places: Arc<Semaphore>,
     /// Of how many addresses it is the latest.
     generation: u64,
     /// Those that were in use before, the last one last.
@@ -104,11 +104,11 @@ impl Pool {
         Pool {
             name,
             shared: Arc::new(Shared(Mutex::new(Connections {
+                places: places(&pool),
                 pool,
                 generation: 0,
                 warm: Vec::new(),
             }))),
-            places: Arc::new(Semaphore::new(n_connections as usize)),
             acquire_timeout,
             n_pending: AtomicU64::new(0),
             metrics,
@@ -131,8 +131,7 @@ impl Pool {
 
     /// The same without a bound.
     async fn lease(&self) -> Result<Lease, sqlx::Error> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let mut place = Some(place.map_err(|_| sqlx::Error::PoolClosed)?);
+        let mut place = Some(self.place().await?);
         loop {
             let (warm, pool, generation) = self.shared.lock().next();
             let Some(warm) = warm else {
@@ -164,6 +163,20 @@ impl Pool {
         }
     }
 
+    /// A place among the connections of the address of now: those of an earlier one may be held by
+    /// statements that nobody answers.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+        loop {
+            let places = Arc::clone(&self.shared.lock().places);
+            if let Ok(place) = places.acquire_owned().await {
+                return Ok(place);
+            }
+            if self.shared.lock().pool.is_closed() {
+                return Err(sqlx::Error::PoolClosed);
+            }
+        }
+    }
+
     /// Whoever acquires a connection from now on gets one that was made with these options. Of the
     /// open ones those in use close once they are given back, the others now. Nothing once the
     /// pool is closed.
@@ -177,6 +190,9 @@ impl Pool {
                 .options()
                 .clone()
                 .connect_lazy_with(options);
+            let of_new = places(&connections.pool);
+            // Those who wait for a place go on to the new ones.
+            std::mem::replace(&mut connections.places, of_new).close();
         }
     }
 
@@ -202,15 +218,25 @@ impl Pool {
 
     /// Closes all connections once they are idle; later waits fail.
     pub(super) async fn close(&self) {
-        self.places.close();
-        let pool = {
+        let pool;
+        let closing = {
             let mut connections = self.shared.lock();
             connections.generation += 1;
             connections.warm.clear();
-            connections.pool.clone()
+            pool = connections.pool.clone();
+            // It counts as closed before those who wait for a place ask.
+            let closing = pool.close();
+            connections.places.close();
+            closing
         };
-        pool.close().await;
+        closing.await;
     }
+}
+
+/// As many as the pool has connections.
+fn places(pool: &PgPool) -> Arc<Semaphore> {
+    let n_connections = pool.options().get_max_connections();
+    Arc::new(Semaphore::new(n_connections as usize))
 }
 
 impl Shared {
