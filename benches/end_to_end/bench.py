@@ -188,7 +188,7 @@ class Bench:
             told = {"10 rows": service.load("small", "--rows", 10),
                     "10 rows of xlsx": service.load("small", "--file", ten)}
             large = service.begin(self.files.path(self.sizes[-1], "xlsx"))
-            small = service.begin_small("--rows", 10, "--imports", 1)
+            small = service.begin_small("--rows", 10, "--imports", 40)
             service.finish(large)
             told[f"10 rows beside {self.sizes[-1]:,} of xlsx"] = service.finish_small(small)
         bounds = dict(zip(told, ((5, 25), (15, None), (25, 150))))

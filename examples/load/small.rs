@@ -39,10 +39,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let requests = requests(args)?;
     let mut client = Client::connect(args.addr.clone()).await?;
     let mut seconds = Vec::with_capacity(args.imports);
-    let closed = std::thread::spawn(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    let until_closed = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let closed = args.until_closed.then(|| std::thread::spawn(until_closed));
     let n_warm = args.imports / 4;
     for index in 0.. {
-        let goes_on = args.until_closed && !closed.is_finished();
+        let goes_on = closed.as_ref().is_some_and(|closed| !closed.is_finished());
         if index >= args.imports + n_warm && !goes_on {
             break;
         }
