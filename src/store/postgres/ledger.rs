@@ -94,21 +94,29 @@ async fn end(
     let leave = end::leave(key, outcome);
     let begin = ledger.limits.begin();
     // One range is folded already: one round trip is enough.
-    if outcome.stats.batches <= 1 {
-        let sql = format!("{begin}{update}; {leave}; COMMIT");
+    if outcome.stats.batches <= 1 && update.parameters.is_none() {
+        let sql = format!("{begin}{}; {leave}; COMMIT", update.sql);
         let (transaction, ended) = Transaction::begin(ledger.pool, &sql).await?;
         transaction.ended();
         return Ok(!ended.is_empty());
     }
-    let sql = format!("{begin}{update}");
-    let (mut transaction, ended) = Transaction::begin(ledger.pool, &sql).await?;
-    if ended.is_empty() {
+    let (mut transaction, _) = Transaction::begin(ledger.pool, &begin).await?;
+    if !updated(&mut transaction, update).await? {
         transaction.rollback().await?;
         return Ok(false);
     }
     fold::fold(&mut transaction, key.import).await?;
     transaction.end_with(&format!("{leave}; COMMIT")).await?;
     Ok(true)
+}
+
+/// Whether the session still held its import.
+async fn updated(transaction: &mut Transaction, update: end::Update) -> Result<bool, sqlx::Error> {
+    let rows = match update.parameters {
+        Some(parameters) => transaction.fetch(&update.sql, parameters).await?,
+        None => transaction.simple(&update.sql).await?,
+    };
+    Ok(!rows.is_empty())
 }
 
 /// What is decided; see [`crate::store::Store::committed`].
@@ -301,7 +309,7 @@ async fn cancel_now(
             epoch,
         };
         let update = end::update(ledger, key, &outcome);
-        if transaction.simple(&update).await?.is_empty() {
+        if !updated(&mut transaction, update).await? {
             transaction.rollback().await?;
             return Ok(false);
         }

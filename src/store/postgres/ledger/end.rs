@@ -1,21 +1,40 @@
 //! What the end of a session changes in the ledger.
 //!
 //! In: a session's outcome. Out: SQL whose only literals are numbers and hex digits, so that it goes
-//! in one round trip with BEGIN and COMMIT. Each statement looks at the fence by itself: where the
-//! first changes no row, the other does not either. Pure.
+//! in one round trip with BEGIN and COMMIT; a failure may quote values, and goes as parameters, which
+//! the server shows to nobody. Each statement looks at the fence by itself: where the first changes no
+//! row, the other does not either. Pure.
 
 use serde::Serialize;
+use sqlx::postgres::PgArguments;
 
 use crate::model::import::{Failure, ImportOutcome};
 use crate::store::SessionKey;
 
-use super::super::arguments::bigint;
+use super::super::arguments::{self, bigint};
 use super::super::literal;
 use super::{Ledger, forget};
 
+/// A statement, and its parameters if it has any.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) sql: String,
+    pub(super) parameters: Option<PgArguments>,
+}
+
+/// How texts get into a statement.
+enum Texts {
+    Literals,
+    Parameters(Vec<String>),
+}
+
 /// Writes state and outcome into the import's row; returns a row, unless another session holds the
 /// import.
-pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcome) -> String {
+pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcome) -> Update {
+    let mut texts = match &outcome.failure {
+        None => Texts::Literals,
+        Some(_) => Texts::Parameters(Vec::new()),
+    };
     let retention = format!(
         "coalesce(i.reject_retention_ms, {})",
         forget::milliseconds(ledger.retention.rejects)
@@ -23,14 +42,14 @@ pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcom
     let sha256 = Some(&outcome.file_sha256).filter(|sha256| !sha256.is_empty());
     let sha256 = literal::or_null(sha256.map(|sha256| literal::bytes(sha256)));
     let (stored, end_time) = if outcome.state.is_terminal() {
-        let stored = kept(&retention, outcome, ImportOutcome::without_values);
+        let stored = texts.kept(&retention, outcome, ImportOutcome::without_values);
         (stored, ", end_time = clock_timestamp()")
     } else {
         ("NULL".to_owned(), "")
     };
     let failure = outcome.failure.as_ref();
-    let failure = failure.map(|failure| kept(&retention, failure, Failure::without_values));
-    format!(
+    let failure = failure.map(|it| texts.kept(&retention, it, Failure::without_values));
+    let sql = format!(
         "UPDATE rowlift.imports i SET state = {state}, outcome = {stored}, failure = {failure}, \
          write_method = {write_method}, file_sha256 = coalesce({sha256}, i.file_sha256), \
          update_time = clock_timestamp(), \
@@ -42,7 +61,11 @@ pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcom
         write_method = outcome.write_method.number(),
         ids = forget::milliseconds(ledger.retention.ids),
         held = held(key),
-    )
+    );
+    Update {
+        sql,
+        parameters: texts.parameters(),
+    }
 }
 
 /// What becomes of the session behind [`update`]: an import that has ended has none.
@@ -80,13 +103,42 @@ fn held(key: SessionKey) -> String {
     )
 }
 
-/// `value` as JSON, with its values only where they are kept at all.
-fn kept<T: Serialize>(retention: &str, value: &T, without_values: impl Fn(&T) -> T) -> String {
-    let [with, without] = [json(value), json(&without_values(value))].map(|it| literal::text(&it));
-    if with == without {
-        return with;
+impl Texts {
+    /// `value` as JSON, with its values only where they are kept at all.
+    fn kept<T: Serialize>(
+        &mut self,
+        retention: &str,
+        value: &T,
+        without_values: impl Fn(&T) -> T,
+    ) -> String {
+        let (with, without) = (json(value), json(&without_values(value)));
+        if with == without {
+            return self.put(with);
+        }
+        let (with, without) = (self.put(with), self.put(without));
+        format!("CASE WHEN {retention} = 0 THEN {without} ELSE {with} END")
     }
-    format!("CASE WHEN {retention} = 0 THEN {without} ELSE {with} END")
+
+    fn put(&mut self, text: String) -> String {
+        match self {
+            Texts::Literals => literal::text(&text),
+            Texts::Parameters(texts) => {
+                texts.push(text);
+                format!("${}::text", texts.len())
+            }
+        }
+    }
+
+    fn parameters(self) -> Option<PgArguments> {
+        let Texts::Parameters(texts) = self else {
+            return None;
+        };
+        let mut parameters = PgArguments::default();
+        for text in texts {
+            arguments::add(&mut parameters, text);
+        }
+        Some(parameters)
+    }
 }
 
 /// As the ledger keeps it.
