@@ -203,8 +203,7 @@ impl Store for SqliteStore {
     }
 
     async fn write_batch(&self, request: WriteRequest<'_>) -> Result<Receipt, StoreError> {
-        let control_timeout = self.control_timeout.max(write::BATCH_TIMEOUT_MIN);
-        let bound = Bound::new(request.deadline, control_timeout);
+        let bound = Bound::new(request.deadline, write::timeout(self.control_timeout));
         write::write_batch(&self.connections, &request, bound).await
     }
 

@@ -41,8 +41,7 @@ pub(super) async fn begin<'a>(
     control_timeout: Duration,
 ) -> Result<Atomic<'a>, StoreError> {
     write::refuse_settings(request.settings)?;
-    let timeout = control_timeout.max(write::BATCH_TIMEOUT_MIN);
-    let bound = Bound::new(request.deadline, timeout);
+    let bound = Bound::new(request.deadline, write::timeout(control_timeout));
     let mut lease = connections.writer(bound).await?;
     let begun = bound.within(async {
         execute(&mut lease, "BEGIN IMMEDIATE").await?;
@@ -97,8 +96,7 @@ impl AtomicWrite for Atomic<'_> {
 
 impl<'a> Atomic<'a> {
     fn bound(&self) -> Bound {
-        let timeout = self.control_timeout.max(write::BATCH_TIMEOUT_MIN);
-        Bound::new(self.request.deadline, timeout)
+        Bound::new(self.request.deadline, write::timeout(self.control_timeout))
     }
 
     /// The connection, for as long as a call lasts: one that is cut leaves none.

@@ -33,7 +33,7 @@ mod verdicts;
 
 /// How long a batch may take where no deadline says so, with its wait for the batch of another import:
 /// each may be tens of thousands of rows, and its COMMIT carries the log over to the file.
-pub(super) const BATCH_TIMEOUT_MIN: Duration = Duration::from_mins(1);
+const BATCH_TIMEOUT_MIN: Duration = Duration::from_mins(1);
 /// Times that a batch begins anew because a trigger rolled its transaction back or a deferred
 /// key failed at COMMIT; each time at least one row more is known to be refused.
 const RESTARTS_MAX: usize = 1000;
@@ -48,6 +48,11 @@ enum Attempt {
     Again,
     /// More rejects than allowed; nothing is written yet.
     Overdrawn(Vec<RejectedRow>),
+}
+
+/// How long a batch may take where no deadline says so.
+pub(super) fn timeout(control_timeout: Duration) -> Duration {
+    control_timeout.max(BATCH_TIMEOUT_MIN)
 }
 
 /// Writes a batch, or finds that it is in.

@@ -11,7 +11,7 @@
 
 use sqlx::sqlite::SqliteArguments;
 
-use super::facts::{Pieces, TableFacts};
+use super::facts::TableFacts;
 use super::key::MeetingKey;
 use super::shape::{Shape, Treatment};
 use crate::model::plan::{OnConflict, WritePlan};
@@ -41,8 +41,6 @@ pub(super) struct Statements {
     updated: Vec<usize>,
     /// What an INSERT of one row, or one that is undone as a whole, begins with.
     verb: &'static str,
-    /// What an INSERT of several rows begins with that keeps those before the one it fails at.
-    verb_together: &'static str,
     /// ` t (a, b) VALUES `.
     head: String,
     /// `(?,?)`; empty for DEFAULT VALUES.
@@ -86,11 +84,6 @@ impl Statements {
             row: Vec::new(),
             tail: tail.unwrap_or_default(),
             verb: insert_verb(facts),
-            verb_together: if facts.pieces == Pieces::Kept {
-                "INSERT OR FAIL INTO"
-            } else {
-                insert_verb(facts)
-            },
             inserted,
             head,
             group,
@@ -125,9 +118,10 @@ impl Statements {
         self.many(self.verb, n_rows, &self.tail)
     }
 
-    /// One INSERT of several rows; see [`Pieces`] for one that fails.
+    /// One INSERT of several rows that keeps those before the one it fails at, for
+    /// [`Pieces::Kept`](super::facts::Pieces::Kept).
     pub(super) fn insert_together(&self, n_rows: usize) -> String {
-        self.many(self.verb_together, n_rows, &self.tail)
+        self.many("INSERT OR FAIL INTO", n_rows, &self.tail)
     }
 
     /// One statement that updates the rows that are there; `None` if that takes a statement a

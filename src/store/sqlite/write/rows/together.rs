@@ -60,10 +60,7 @@ impl Run<'_> {
             OnConflict::Update { .. } => {
                 execute(connection, "SAVEPOINT rowlift_piece").await?;
                 let merged = self.merge(connection, piece).await?;
-                if merged.is_none() {
-                    execute(connection, "ROLLBACK TO rowlift_piece").await?;
-                }
-                execute(connection, "RELEASE rowlift_piece").await?;
+                end_piece(connection, merged.is_some()).await?;
                 let Some((n_inserted, n_updated)) = merged else {
                     return Ok(Together::Refused);
                 };
@@ -92,10 +89,7 @@ impl Run<'_> {
         }
         execute(connection, "SAVEPOINT rowlift_piece").await?;
         let inserted = self.try_many(connection, &sql, piece).await?;
-        if inserted.is_err() {
-            execute(connection, "ROLLBACK TO rowlift_piece").await?;
-        }
-        execute(connection, "RELEASE rowlift_piece").await?;
+        end_piece(connection, inserted.is_ok()).await?;
         Ok(inserted.ok())
     }
 
@@ -193,4 +187,12 @@ impl Run<'_> {
             Err(error) => Err(store_error(error)),
         }
     }
+}
+
+/// Ends a piece's savepoint, with all that was done in it or with nothing.
+async fn end_piece(connection: &mut SqliteConnection, is_in: bool) -> Result<(), StoreError> {
+    if !is_in {
+        execute(connection, "ROLLBACK TO rowlift_piece").await?;
+    }
+    execute(connection, "RELEASE rowlift_piece").await
 }
