@@ -44,3 +44,4 @@ pub mod watched;
 pub mod budget;
 pub mod metrics;
 pub mod clock;
+pub mod allocator;

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::allocator;
 use crate::decode::Decoded;
 use crate::decode::error::{DeathCause, DecodeError};
 use crate::decode::limits::Limits;
@@ -138,6 +139,7 @@ impl Sandbox<'_> {
             .arg("decode-worker")
             .arg(request)
             .env_clear()
+            .envs(allocator::TUNABLES)
             .stdin(Stdio::from(file))
             .stdout(Stdio::from(OwnedFd::from(end)))
             .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! The service from outside: what a caller sees, over real loopback gRPC.
 
 mod admin;
+mod allocator;
 mod duplicates;
 mod endings;
 mod exports;

@@ -123,6 +123,16 @@ impl ServerProcess {
         self.status_bytes("VmRSS:")
     }
 
+    /// A variable of the environment that its program was started with.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let path = format!("/proc/{}/environ", self.child.id());
+        let all = std::fs::read_to_string(path).unwrap();
+        let mut pairs = all.split('\0').filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(at, _)| *at == name)
+            .map(|(_, value)| value.to_owned())
+    }
+
     /// Files, sockets and the like that it has open.
     pub(crate) fn n_descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
