@@ -338,7 +338,8 @@ def main():
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"unknown section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    documents = [Marked(path, {*arguments.sections, TARGETS}) for path in arguments.markdown]
+    known, measured = {*SECTIONS, TARGETS}, {*arguments.sections, TARGETS}
+    documents = [Marked(path, known, measured) for path in arguments.markdown]
     work = tempfile.mkdtemp(prefix="rowlift-bench.")
     os.chmod(work, 0o755)
     bench = Bench(arguments, work)

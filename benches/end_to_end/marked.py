@@ -18,9 +18,13 @@ BLOCK = re.compile(r"(<!-- bench:begin(?P<names>[\w ]*) -->\n).*?(<!-- bench:end
 class Marked:
     """A file with marks; anything amiss is told before a measurement begins."""
 
-    def __init__(self, path, sections):
+    def __init__(self, path, known, measured):
         self.path = path
-        missing = [set(block["names"].split()) - set(sections) for block in BLOCK.finditer(self._read())]
+        named = [set(block["names"].split()) for block in BLOCK.finditer(self._read())]
+        unknown = set().union(*named) - known
+        if unknown:
+            raise SystemExit(f"{path} has a block of the unknown section {', '.join(sorted(unknown))}")
+        missing = [names - measured for names in named]
         if not missing:
             raise SystemExit(f"{path} has no block between <!-- bench:begin --> and <!-- bench:end -->")
         if all(missing):
