@@ -33,24 +33,29 @@ const BATCHES_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 /// `FOR SHARE` alone would let overlapping batches starve the takeover's UPDATE; the takeover inserts its
 /// session first, and from then on no batch begins.
 pub(super) fn fence(key: SessionKey, first: u64) -> String {
-    let (import, epoch) = (key.import, bigint(key.epoch));
     let first = bigint(first);
     format!(
         "SELECT (SELECT b.end_ordinal FROM rowlift.import_batches b WHERE b.import = i.id \
          AND b.first_ordinal <= {first} ORDER BY b.first_ordinal DESC LIMIT 1) \
-         FROM rowlift.imports i WHERE i.id = {import} AND i.epoch = {epoch} AND i.state = 2 \
-         AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
-         AND s.epoch > {epoch}) FOR SHARE OF i"
+         FROM rowlift.imports i WHERE {} AND i.state = 2 FOR SHARE OF i",
+        held(key)
     )
 }
 
 /// The same question without the lock, for a transaction that asks again before it ends.
 pub(super) fn is_open(key: SessionKey) -> String {
+    format!(
+        "SELECT EXISTS (SELECT FROM rowlift.imports i WHERE {} AND i.state = 2)",
+        held(key)
+    )
+}
+
+/// Whether the session holds the import `i`: it is the newest that took it, and none is about to.
+pub(super) fn held(key: SessionKey) -> String {
     let (import, epoch) = (key.import, bigint(key.epoch));
     format!(
-        "SELECT EXISTS (SELECT FROM rowlift.imports i WHERE i.id = {import} AND i.epoch = {epoch} \
-         AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s WHERE s.import = i.id \
-         AND s.epoch > {epoch}))"
+        "i.id = {import} AND i.epoch = {epoch} AND NOT EXISTS (SELECT FROM rowlift.sessions n \
+         WHERE n.import = i.id AND n.epoch > {epoch})"
     )
 }
 

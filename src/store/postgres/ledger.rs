@@ -4,14 +4,15 @@
 //! of it on the control pool, in short transactions; `imports` is written at takeover and at the end
 //! only, what changes meanwhile is in `sessions`. Times are the database's.
 //!
-//! [`open`] begins, takes over or replays, [`mod@end`] is what an end changes; [`record`] reads; [`note`] is what a session leaves
-//! behind its batches; [`forget`] is what goes in time; here are the rest.
+//! [`open`] begins, takes over or replays; [`mod@end`] is what an end changes; [`record`] reads;
+//! [`note`] is what a session leaves beside its batches; [`forget`] is what goes in time; here are the
+//! rest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::Row as _;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 
 use crate::model::import::{Failure, ImportOutcome, ImportRecord, ImportState, Reason};
 use crate::model::reject::{RejectedRow, RowErrorCode};
@@ -56,6 +57,15 @@ impl Ledger<'_> {
         Ok(transaction)
     }
 
+    /// Runs statements without parameters in a transaction of their own, in one round trip, and
+    /// returns the rows of all of them.
+    async fn once(self, statements: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        let sql = format!("{}{statements}; COMMIT", self.limits.begin());
+        let (transaction, rows) = Transaction::begin(self.pool, &sql).await?;
+        transaction.ended();
+        Ok(rows)
+    }
+
     /// Whether rejected rows of an import that asks for such a retention are stored with their
     /// values.
     fn keeps_values(self, stored: Option<i64>) -> bool {
@@ -92,15 +102,12 @@ async fn end(
 ) -> Result<bool, sqlx::Error> {
     let update = end::update(ledger, key, outcome);
     let leave = end::leave(key, outcome);
-    let begin = ledger.limits.begin();
     // One range is folded already: one round trip is enough.
     if outcome.stats.batches <= 1 && update.parameters.is_none() {
-        let sql = format!("{begin}{}; {leave}; COMMIT", update.sql);
-        let (transaction, ended) = Transaction::begin(ledger.pool, &sql).await?;
-        transaction.ended();
+        let ended = ledger.once(&format!("{}; {leave}", update.sql)).await?;
         return Ok(!ended.is_empty());
     }
-    let (mut transaction, _) = Transaction::begin(ledger.pool, &begin).await?;
+    let mut transaction = ledger.begin().await?;
     if !updated(&mut transaction, update).await? {
         transaction.rollback().await?;
         return Ok(false);

@@ -12,7 +12,7 @@ use crate::model::reject::RejectedRow;
 use crate::store::query::SameFile;
 use crate::store::{SessionKey, StoreError, WholeRange};
 
-use super::super::arguments::{bigint, number};
+use super::super::arguments::number;
 use super::super::checkpoint::{self, Stored};
 use super::super::connection::Transaction;
 use super::super::{error, literal};
@@ -77,17 +77,12 @@ async fn note(
     column: &str,
     value: &[u8],
 ) -> Result<(), StoreError> {
-    let (import, epoch) = (key.import, bigint(key.epoch));
     let sql = format!(
-        "{}UPDATE rowlift.imports i SET {column} = {} WHERE i.id = {import} AND i.epoch = {epoch} \
-         AND i.state = 2 AND NOT EXISTS (SELECT FROM rowlift.sessions s \
-         WHERE s.import = i.id AND s.epoch > {epoch}) RETURNING i.id; COMMIT",
-        ledger.limits.begin(),
-        literal::bytes(value)
+        "UPDATE rowlift.imports i SET {column} = {} WHERE {} AND i.state = 2 RETURNING i.id",
+        literal::bytes(value),
+        checkpoint::held(key)
     );
-    let noted = Transaction::begin(ledger.pool, &sql).await;
-    let (transaction, updated) = noted.map_err(error::of_ledger)?;
-    transaction.ended();
+    let updated = ledger.once(&sql).await.map_err(error::of_ledger)?;
     if updated.is_empty() {
         return Err(StoreError::Fenced);
     }
@@ -102,19 +97,14 @@ pub(in super::super) async fn earlier_import(
     let [owner, tenant, table, import_id] =
         [file.owner, file.tenant, file.table, file.import_id].map(literal::text);
     let sql = format!(
-        "{}SELECT import_id FROM rowlift.imports WHERE owner = {owner} AND tenant = {tenant} \
+        "SELECT import_id FROM rowlift.imports WHERE owner = {owner} AND tenant = {tenant} \
          AND table_name = {table} AND file_sha256 = {} AND import_id <> {import_id} AND state = 5 \
-         AND NOT validate_only AND expire_time > clock_timestamp() ORDER BY end_time, id LIMIT 1; \
-         COMMIT",
-        ledger.limits.begin(),
+         AND NOT validate_only AND expire_time > clock_timestamp() ORDER BY end_time, id LIMIT 1",
         literal::bytes(&file.sha256)
     );
-    let look = async {
-        let (transaction, rows) = Transaction::begin(ledger.pool, &sql).await?;
-        transaction.ended();
-        rows.first().map(|row| row.try_get(0)).transpose()
-    };
-    look.await.map_err(error::of_ledger)
+    let rows = ledger.once(&sql).await.map_err(error::of_ledger)?;
+    let earlier = rows.first().map(|row| row.try_get(0)).transpose();
+    earlier.map_err(error::of_ledger)
 }
 
 /// See [`crate::store::Store::compact`].

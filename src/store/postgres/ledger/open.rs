@@ -116,26 +116,33 @@ fn busy(stored: &Stored) -> StoreError {
 
 /// Stores a new import with its first session, in one round trip; `None` if the id is taken.
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
-    let ids = [&new.owner, &new.import_id, &new.tenant];
-    let ids = ids.map(|id| literal::text(id)).join(", ");
-    let description = description(new).join(", ");
-    let layout = literal::or_null(layout(new).as_deref().map(literal::bytes));
-    let server = literal::text(&new.server);
+    let (owner, import_id) = (literal::text(&new.owner), literal::text(&new.import_id));
+    let Description {
+        table,
+        fingerprint,
+        file_name,
+        labels,
+        write_method,
+        server,
+        reject_retention_ms,
+        layout,
+        tenant,
+    } = Description::of(new);
     // Its first session is told by no earlier one.
     let insert = format!(
         "WITH new AS (INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
          table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
          reject_retention_ms, source_layout) \
-         VALUES ({ids}, 1, 2, {description}, {layout}) \
+         VALUES ({owner}, {import_id}, {tenant}, 1, 2, {table}, {fingerprint}, {file_name}, \
+         {labels}, {validate_only}, {write_method}, {server}, {reject_retention_ms}, {layout}) \
          ON CONFLICT (owner, import_id) DO NOTHING RETURNING id, create_time), \
          held AS (INSERT INTO rowlift.sessions (import, epoch, server, lease_until, \
          received_bytes, received_rows) SELECT id, 1, {server}, {lease}, 0, 0 FROM new) \
          SELECT id, floor(extract(epoch FROM create_time) * 1000)::int8 FROM new",
+        validate_only = new.validate_only,
         lease = ledger.lease_sql()
     );
-    let sql = format!("{}{insert}; COMMIT", ledger.limits.begin());
-    let (transaction, rows) = Transaction::begin(ledger.pool, &sql).await?;
-    transaction.ended();
+    let rows = ledger.once(&insert).await?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };
@@ -156,45 +163,42 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
     }))
 }
 
-/// Of a row import, which is known from its header.
-fn layout(new: &NewImport) -> Option<Vec<u8>> {
-    new.layout.as_ref().map(rejects::stored)
+/// What an import's row says of the request that runs it, as SQL.
+struct Description {
+    table: String,
+    fingerprint: String,
+    file_name: String,
+    labels: String,
+    write_method: u8,
+    server: String,
+    reject_retention_ms: String,
+    /// Of a row import, which is known from its header.
+    layout: String,
+    tenant: String,
 }
 
-/// The same as [`add_description`] adds, as literals.
-fn description(new: &NewImport) -> [String; 8] {
-    let retention = new.reject_retention.map(forget::milliseconds);
-    [
-        literal::text(new.table.as_str()),
-        literal::bytes(&new.fingerprint),
-        literal::text(&shown(&new.file_name)),
-        format!("{}::jsonb", literal::text(&labels(new))),
-        new.validate_only.to_string(),
-        new.write_method.number().to_string(),
-        literal::text(&new.server),
-        literal::or_null(retention.map(|retention| retention.to_string())),
-    ]
-}
-
-/// Table, fingerprint, file name, labels, validate_only, write method, server, retention.
-fn add_description(parameters: &mut PgArguments, new: &NewImport) {
-    arguments::add(parameters, new.table.as_str());
-    arguments::add(parameters, new.fingerprint.to_vec());
-    arguments::add(parameters, shown(&new.file_name));
-    arguments::add(parameters, labels(new));
-    arguments::add(parameters, new.validate_only);
-    arguments::add(parameters, i16::from(new.write_method.number()));
-    arguments::add(parameters, new.server.as_str());
-    arguments::add(parameters, new.reject_retention.map(forget::milliseconds));
+impl Description {
+    fn of(new: &NewImport) -> Description {
+        let labels = serde_json::to_string(&new.labels).expect("labels are text");
+        let retention = new.reject_retention.map(forget::milliseconds);
+        let layout = new.layout.as_ref().map(rejects::stored);
+        Description {
+            table: literal::text(new.table.as_str()),
+            fingerprint: literal::bytes(&new.fingerprint),
+            file_name: literal::text(&shown(&new.file_name)),
+            labels: format!("{}::jsonb", literal::text(&labels)),
+            write_method: new.write_method.number(),
+            server: literal::text(&new.server),
+            reject_retention_ms: literal::or_null(retention.map(|it| it.to_string())),
+            layout: literal::or_null(layout.as_deref().map(literal::bytes)),
+            tenant: literal::text(&new.tenant),
+        }
+    }
 }
 
 /// A name that is stored for display only, as the database can store it.
 fn shown(name: &str) -> String {
     name.replace('\0', "\u{fffd}")
-}
-
-fn labels(new: &NewImport) -> String {
-    serde_json::to_string(&new.labels).expect("labels are text")
 }
 
 /// Inserts a session; what the one before it received, and a cancel request that it has not
@@ -250,38 +254,51 @@ async fn take_over(
     key: SessionKey,
     takeover: Takeover,
 ) -> Result<Option<OpenImport>, sqlx::Error> {
-    let mut transaction = ledger.begin().await?;
+    let Description {
+        table,
+        fingerprint,
+        file_name,
+        labels,
+        write_method,
+        server,
+        reject_retention_ms,
+        layout,
+        tenant,
+    } = Description::of(new);
     // Continued, the labels stay those of the first request.
-    let (states, labels, reset) = match takeover {
+    let (states, reset) = match takeover {
         Takeover::Continue => (
             "NOT IN (5, 6, 7)",
-            "coalesce(labels, $6::text::jsonb)",
-            ", tenant = coalesce(tenant, $11), source_layout = coalesce(source_layout, $12), \
-             reject_retention_ms = least(reject_retention_ms, $10)",
+            format!(
+                "labels = coalesce(labels, {labels}), tenant = coalesce(tenant, {tenant}), \
+                 source_layout = coalesce(source_layout, {layout}), \
+                 reject_retention_ms = least(reject_retention_ms, {reject_retention_ms})"
+            ),
         ),
         Takeover::Anew => (
             "= 6",
-            "$6::text::jsonb",
-            ", tenant = $11, reject_retention_ms = $10, source_layout = $12, file_sha256 = NULL, \
-             outcome = NULL, end_time = NULL, create_time = clock_timestamp()",
+            format!(
+                "labels = {labels}, tenant = {tenant}, source_layout = {layout}, \
+                 reject_retention_ms = {reject_retention_ms}, file_sha256 = NULL, outcome = NULL, \
+                 end_time = NULL, create_time = clock_timestamp()"
+            ),
         ),
     };
+    let (import, epoch) = (key.import, bigint(key.epoch));
     let sql = format!(
-        "UPDATE rowlift.imports SET epoch = $2, state = 2, table_name = $3, fingerprint = $4, \
-         file_name = $5, labels = {labels}, validate_only = $7, write_method = $8, server = $9, \
-         failure = NULL, update_time = clock_timestamp(), expire_time = NULL, \
-         rejects_expire_time = NULL, wiped = false, wiped_below = 0{reset} \
-         WHERE id = $1 AND epoch < $2 AND state {states} \
+        "UPDATE rowlift.imports SET epoch = {epoch}, state = 2, table_name = {table}, \
+         fingerprint = {fingerprint}, file_name = {file_name}, validate_only = {validate_only}, \
+         write_method = {write_method}, server = {server}, failure = NULL, \
+         update_time = clock_timestamp(), expire_time = NULL, rejects_expire_time = NULL, \
+         wiped = false, wiped_below = 0, {reset} \
+         WHERE id = {import} AND epoch < {epoch} AND state {states} \
          RETURNING floor(extract(epoch FROM create_time) * 1000)::int8, file_sha256, \
-         reject_retention_ms, tenant"
+         reject_retention_ms, tenant",
+        validate_only = new.validate_only,
     );
-    let mut parameters = PgArguments::default();
-    arguments::add(&mut parameters, key.import);
-    arguments::add(&mut parameters, bigint(key.epoch));
-    add_description(&mut parameters, new);
-    arguments::add(&mut parameters, new.tenant.as_str());
-    arguments::add(&mut parameters, layout(new));
-    let rows = transaction.fetch(&sql, parameters).await?;
+    let begin = ledger.limits.begin();
+    let taken = Transaction::begin(ledger.pool, &format!("{begin}{sql}")).await?;
+    let (mut transaction, rows) = taken;
     let Some(row) = rows.first() else {
         transaction.rollback().await?;
         return Ok(None);

@@ -182,11 +182,8 @@ pub(in super::super) async fn committed(
     ledger: Ledger<'_>,
     import: i64,
 ) -> Result<Committed, sqlx::Error> {
-    let begin = ledger.limits.begin();
     let (progress, codes) = (progress_sql(import), codes_sql(import));
-    let all = format!("{begin}{progress}; {codes}; COMMIT");
-    let (transaction, rows) = Transaction::begin(ledger.pool, &all).await?;
-    transaction.ended();
+    let rows = ledger.once(&format!("{progress}; {codes}")).await?;
     let progress = progress_of(rows.first())?;
     Ok(Committed {
         counts: progress.counts,
