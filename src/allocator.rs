@@ -9,12 +9,13 @@
 //! is done.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Buffers of a MiB and more go back to the kernel when they are freed; the others come from four heaps at
-/// most. `docs/PERFORMANCE.md` has what this costs and brings.
+/// most. `docs/PERFORMANCE.md` has what this brings.
 pub const TUNABLES: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "1048576"),
     ("MALLOC_ARENA_MAX", "4"),
@@ -32,13 +33,9 @@ const MARK: &str = "_ROWLIFT_STARTED_ANEW";
 /// Returns if there is nothing to do.
 ///
 /// # Errors
-/// The program could not be started anew: it can go on as it is, and will need more memory.
+/// The program could not be started anew. The process is then not what it was: SIGPIPE ends it.
 pub fn tune() -> io::Result<()> {
-    let mut decided = TUNABLES
-        .map(|(name, _)| name)
-        .into_iter()
-        .chain([OF_OPERATORS, MARK]);
-    let is_decided = decided.any(|name| env::var_os(name).is_some());
+    let is_decided = settings().next().is_some() || variable(MARK).is_some();
     if is_decided || !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return Ok(());
     }
@@ -52,4 +49,19 @@ pub fn tune() -> io::Result<()> {
         .env(MARK, "1");
     // It returns only if it fails.
     Err(anew.exec())
+}
+
+/// What the allocator of this process was told, for a child whose environment has nothing else.
+pub fn settings() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = TUNABLES.map(|(name, _)| name).into_iter();
+    let names = names.chain([OF_OPERATORS]);
+    names.filter_map(|name| Some((name, variable(name)?)))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "they are the C library's, not ours"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
 }

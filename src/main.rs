@@ -4,6 +4,7 @@
 //! allocator is to be told to keep less; see [`rowlift::allocator`].
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,8 +14,15 @@ fn main() -> ExitCode {
     match command.as_deref().and_then(OsStr::to_str) {
         Some("decode-worker") => return rowlift::decode::worker::run(args.next()),
         Some("serve") => {
-            // It serves without, and needs more memory.
-            let _untuned = rowlift::allocator::tune();
+            if let Err(error) = rowlift::allocator::tune() {
+                // Nobody can be told if even this cannot be printed.
+                let _ignored = writeln!(
+                    std::io::stderr(),
+                    "error: start anew with settings for the C library's allocator: {error}; with \
+                     MALLOC_ARENA_MAX set this is not tried"
+                );
+                return ExitCode::FAILURE;
+            }
         }
         _ => {}
     }

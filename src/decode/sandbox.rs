@@ -139,7 +139,7 @@ impl Sandbox<'_> {
             .arg("decode-worker")
             .arg(request)
             .env_clear()
-            .envs(allocator::TUNABLES)
+            .envs(allocator::settings())
             .stdin(Stdio::from(file))
             .stdout(Stdio::from(OwnedFd::from(end)))
             .stderr(Stdio::piped())

@@ -52,6 +52,9 @@ impl ServerProcess {
             .env("ROWLIFT_WRITERS_PER_IMPORT", "4")
             .env("ROWLIFT_LOG_FORMAT", "text")
             .env("ROWLIFT_PROGRESS_INTERVAL", "100ms")
+            .env_remove("GLIBC_TUNABLES")
+            .env_remove("MALLOC_ARENA_MAX")
+            .env_remove("MALLOC_MMAP_THRESHOLD_")
             .envs(settings.iter().map(|(name, value)| {
                 // Those of other specifications are named in full.
                 let is_own = name.starts_with(|c: char| c.is_ascii_lowercase());
