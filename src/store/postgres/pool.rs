@@ -131,9 +131,17 @@ impl Pool {
 
     /// The same without a bound.
     async fn lease(&self) -> Result<Lease, sqlx::Error> {
-        let mut place = Some(self.place().await?);
+        let mut kept = None;
         loop {
-            let (warm, pool, generation) = self.shared.lock().next();
+            let place = match kept.take() {
+                Some(place) => place,
+                None => self.place().await?,
+            };
+            let next = self.shared.lock().next(&place);
+            let Some((warm, pool, generation)) = next else {
+                // The address has changed meanwhile.
+                continue;
+            };
             let Some(warm) = warm else {
                 // Whoever has a place finds room there: those in front are none at this moment.
                 let connection = pool.acquire().await?;
@@ -142,7 +150,7 @@ impl Pool {
                     shared: Arc::clone(&self.shared),
                     generation,
                     since: Instant::now(),
-                    place,
+                    place: Some(place),
                 });
             };
             let is_trusted = !warm.in_doubt && warm.at.elapsed() < TRUSTED;
@@ -152,12 +160,12 @@ impl Pool {
                 shared: Arc::clone(&self.shared),
                 generation,
                 since: warm.since,
-                place,
+                place: Some(place),
             };
             if is_trusted || lease.answers().await {
                 return Ok(lease);
             }
-            place = lease.give_up();
+            kept = lease.give_up();
             // The others have rested even longer.
             self.shared.lock().close_warm();
         }
@@ -178,8 +186,8 @@ impl Pool {
     }
 
     /// Whoever acquires a connection from now on gets one that was made with these options. Of the
-    /// open ones those in use close once they are given back, the others now. Nothing once the
-    /// pool is closed.
+    /// open ones those in front close now, the others by the time that the last of those in use is given
+    /// back. Nothing once the pool is closed.
     pub(super) fn renew(&self, options: PgConnectOptions) {
         let mut connections = self.shared.lock();
         if !connections.pool.is_closed() {
@@ -248,10 +256,14 @@ impl Shared {
 // === impl Connections ===
 
 impl Connections {
-    /// The one that was in use last; and where else there are some.
-    fn next(&mut self) -> (Option<Warm>, PgPool, u64) {
+    /// The one that was in use last; and where else there are some. `None` for a place among those
+    /// of an earlier address.
+    fn next(&mut self, place: &OwnedSemaphorePermit) -> Option<(Option<Warm>, PgPool, u64)> {
+        if !Arc::ptr_eq(place.semaphore(), &self.places) {
+            return None;
+        }
         self.close_rested();
-        (self.warm.pop(), self.pool.clone(), self.generation)
+        Some((self.warm.pop(), self.pool.clone(), self.generation))
     }
 
     /// Closes those in front that nobody has used for long.
