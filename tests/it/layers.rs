@@ -21,7 +21,8 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Modules that any module may use: they know none of the layers above.
-const EVERYWHERE: [&str; 9] = [
+const EVERYWHERE: [&str; 10] = [
+    "allocator",
     "budget",
     "clock",
     "config",
@@ -39,7 +40,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
     ("prost", &["grpc", "proto", "client", "app", "cli"]),
     ("sqlx", &["store"]),
     ("calamine", &["decode/sheet"]),
-    ("std::env", &["config", "main"]),
+    ("std::env", &["allocator", "config", "main"]),
     (
         "tokio",
         &[

@@ -57,7 +57,7 @@ async fn a_batch_that_waits_for_a_takeover_is_fenced_and_one_in_flight_is_waited
             // The takeover has its epoch and waits for the batch.
             wait_for(
                 &fixture,
-                "wait_event_type = 'Lock' AND query LIKE 'UPDATE rowlift%'",
+                "wait_event_type = 'Lock' AND query LIKE '%UPDATE rowlift.imports%'",
             )
             .await;
             let late = fixture.write(&import, &integers(1, &[2])).await;
