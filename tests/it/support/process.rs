@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rowlift::allocator;
 use rowlift::client::ImportClient;
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::transport::Endpoint;
@@ -42,6 +43,9 @@ impl ServerProcess {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(log_path(folder.path())).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rowlift"));
+        for (name, _) in allocator::settings() {
+            command.env_remove(name);
+        }
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(["--database-url", database.service_url()])
@@ -52,9 +56,6 @@ impl ServerProcess {
             .env("ROWLIFT_WRITERS_PER_IMPORT", "4")
             .env("ROWLIFT_LOG_FORMAT", "text")
             .env("ROWLIFT_PROGRESS_INTERVAL", "100ms")
-            .env_remove("GLIBC_TUNABLES")
-            .env_remove("MALLOC_ARENA_MAX")
-            .env_remove("MALLOC_MMAP_THRESHOLD_")
             .envs(settings.iter().map(|(name, value)| {
                 // Those of other specifications are named in full.
                 let is_own = name.starts_with(|c: char| c.is_ascii_lowercase());
