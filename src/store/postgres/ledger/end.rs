@@ -38,7 +38,10 @@ pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcom
         ""
     };
     let (failure, stored, parameters) = match &outcome.failure {
-        None => (None, Some(literal::text(&json(outcome))), None),
+        None => {
+            let stored = is_terminal.then(|| literal::text(&json(outcome)));
+            (None, stored, None)
+        }
         Some(failure) => {
             let mut texts = vec![json(failure), json(&failure.without_values())];
             if is_terminal {
@@ -51,10 +54,13 @@ pub(super) fn update(ledger: Ledger<'_>, key: SessionKey, outcome: &ImportOutcom
             let [failure, stored] = [("$1", "$2"), ("$3", "$4")].map(|(with, without)| {
                 format!("CASE WHEN {retention} = 0 THEN {without}::text ELSE {with}::text END")
             });
-            (Some(failure), Some(stored), Some(parameters))
+            (
+                Some(failure),
+                is_terminal.then_some(stored),
+                Some(parameters),
+            )
         }
     };
-    let stored = stored.filter(|_| is_terminal);
     let sql = format!(
         "UPDATE rowlift.imports i SET state = {state}, outcome = {stored}, failure = {failure}, \
          write_method = {write_method}, file_sha256 = coalesce({sha256}, i.file_sha256), \

@@ -117,29 +117,17 @@ fn busy(stored: &Stored) -> StoreError {
 /// Stores a new import with its first session, in one round trip; `None` if the id is taken.
 async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImport>, sqlx::Error> {
     let (owner, import_id) = (literal::text(&new.owner), literal::text(&new.import_id));
-    let Description {
-        table,
-        fingerprint,
-        file_name,
-        labels,
-        write_method,
-        server,
-        reject_retention_ms,
-        layout,
-        tenant,
-    } = Description::of(new);
+    let server = literal::text(&new.server);
+    let Description { of_run, of_import } = Description::of(new);
     // Its first session is told by no earlier one.
     let insert = format!(
-        "WITH new AS (INSERT INTO rowlift.imports (owner, import_id, tenant, epoch, state, \
-         table_name, fingerprint, file_name, labels, validate_only, write_method, server, \
-         reject_retention_ms, source_layout) \
-         VALUES ({owner}, {import_id}, {tenant}, 1, 2, {table}, {fingerprint}, {file_name}, \
-         {labels}, {validate_only}, {write_method}, {server}, {reject_retention_ms}, {layout}) \
+        "WITH new AS (INSERT INTO rowlift.imports (owner, import_id, epoch, state, {OF_RUN}, \
+         {OF_IMPORT}) VALUES ({owner}, {import_id}, 1, 2, {of_run}, {of_import}) \
          ON CONFLICT (owner, import_id) DO NOTHING RETURNING id, create_time), \
          held AS (INSERT INTO rowlift.sessions (import, epoch, server, lease_until, \
          received_bytes, received_rows) SELECT id, 1, {server}, {lease}, 0, 0 FROM new) \
          SELECT id, floor(extract(epoch FROM create_time) * 1000)::int8 FROM new",
-        validate_only = new.validate_only,
+        of_import = of_import.join(", "),
         lease = ledger.lease_sql()
     );
     let rows = ledger.once(&insert).await?;
@@ -163,35 +151,42 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
     }))
 }
 
-/// What an import's row says of the request that runs it, as SQL.
+/// Columns of an import's row that are those of the request that runs it.
+const OF_RUN: &str = "table_name, fingerprint, file_name, validate_only, write_method, server";
+
+/// Columns that an import which is continued keeps, where it has them.
+const OF_IMPORT: &str = "tenant, labels, source_layout, reject_retention_ms";
+
+/// What a request writes into its import's row, as SQL.
 struct Description {
-    table: String,
-    fingerprint: String,
-    file_name: String,
-    labels: String,
-    write_method: u8,
-    server: String,
-    reject_retention_ms: String,
-    /// Of a row import, which is known from its header.
-    layout: String,
-    tenant: String,
+    /// Values of [`OF_RUN`].
+    of_run: String,
+    /// Values of [`OF_IMPORT`].
+    of_import: [String; 4],
 }
 
 impl Description {
     fn of(new: &NewImport) -> Description {
+        let of_run = [
+            literal::text(new.table.as_str()),
+            literal::bytes(&new.fingerprint),
+            literal::text(&shown(&new.file_name)),
+            new.validate_only.to_string(),
+            new.write_method.number().to_string(),
+            literal::text(&new.server),
+        ];
         let labels = serde_json::to_string(&new.labels).expect("labels are text");
-        let retention = new.reject_retention.map(forget::milliseconds);
+        // Of a row import, which is known from its header.
         let layout = new.layout.as_ref().map(rejects::stored);
+        let retention = new.reject_retention.map(forget::milliseconds);
         Description {
-            table: literal::text(new.table.as_str()),
-            fingerprint: literal::bytes(&new.fingerprint),
-            file_name: literal::text(&shown(&new.file_name)),
-            labels: format!("{}::jsonb", literal::text(&labels)),
-            write_method: new.write_method.number(),
-            server: literal::text(&new.server),
-            reject_retention_ms: literal::or_null(retention.map(|it| it.to_string())),
-            layout: literal::or_null(layout.as_deref().map(literal::bytes)),
-            tenant: literal::text(&new.tenant),
+            of_run: of_run.join(", "),
+            of_import: [
+                literal::text(&new.tenant),
+                format!("{}::jsonb", literal::text(&labels)),
+                literal::or_null(layout.as_deref().map(literal::bytes)),
+                literal::or_null(retention.map(|it| it.to_string())),
+            ],
         }
     }
 }
@@ -254,47 +249,34 @@ async fn take_over(
     key: SessionKey,
     takeover: Takeover,
 ) -> Result<Option<OpenImport>, sqlx::Error> {
-    let Description {
-        table,
-        fingerprint,
-        file_name,
-        labels,
-        write_method,
-        server,
-        reject_retention_ms,
-        layout,
-        tenant,
-    } = Description::of(new);
-    // Continued, the labels stay those of the first request.
+    let Description { of_run, of_import } = Description::of(new);
     let (states, reset) = match takeover {
-        Takeover::Continue => (
-            "NOT IN (5, 6, 7)",
-            format!(
-                "labels = coalesce(labels, {labels}), tenant = coalesce(tenant, {tenant}), \
+        Takeover::Continue => {
+            let [tenant, labels, layout, retention] = of_import;
+            let kept = format!(
+                "tenant = coalesce(tenant, {tenant}), labels = coalesce(labels, {labels}), \
                  source_layout = coalesce(source_layout, {layout}), \
-                 reject_retention_ms = least(reject_retention_ms, {reject_retention_ms})"
-            ),
-        ),
-        Takeover::Anew => (
-            "= 6",
-            format!(
-                "labels = {labels}, tenant = {tenant}, source_layout = {layout}, \
-                 reject_retention_ms = {reject_retention_ms}, file_sha256 = NULL, outcome = NULL, \
-                 end_time = NULL, create_time = clock_timestamp()"
-            ),
-        ),
+                 reject_retention_ms = least(reject_retention_ms, {retention})"
+            );
+            ("NOT IN (5, 6, 7)", kept)
+        }
+        Takeover::Anew => {
+            let replaced = format!(
+                "({OF_IMPORT}) = ({}), file_sha256 = NULL, outcome = NULL, end_time = NULL, \
+                 create_time = clock_timestamp()",
+                of_import.join(", ")
+            );
+            ("= 6", replaced)
+        }
     };
     let (import, epoch) = (key.import, bigint(key.epoch));
     let sql = format!(
-        "UPDATE rowlift.imports SET epoch = {epoch}, state = 2, table_name = {table}, \
-         fingerprint = {fingerprint}, file_name = {file_name}, validate_only = {validate_only}, \
-         write_method = {write_method}, server = {server}, failure = NULL, \
-         update_time = clock_timestamp(), expire_time = NULL, rejects_expire_time = NULL, \
-         wiped = false, wiped_below = 0, {reset} \
+        "UPDATE rowlift.imports SET epoch = {epoch}, state = 2, ({OF_RUN}) = ({of_run}), \
+         failure = NULL, update_time = clock_timestamp(), expire_time = NULL, \
+         rejects_expire_time = NULL, wiped = false, wiped_below = 0, {reset} \
          WHERE id = {import} AND epoch < {epoch} AND state {states} \
          RETURNING floor(extract(epoch FROM create_time) * 1000)::int8, file_sha256, \
-         reject_retention_ms, tenant",
-        validate_only = new.validate_only,
+         reject_retention_ms, tenant"
     );
     let begin = ledger.limits.begin();
     let taken = Transaction::begin(ledger.pool, &format!("{begin}{sql}")).await?;
