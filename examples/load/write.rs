@@ -86,8 +86,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let (mut with, mut without) = (Side::default(), Side::default());
     for (index, turn) in turns.into_iter().enumerate() {
         let begun = Instant::now();
-        // Each way comes after itself as often as after the other.
-        let (side, n_rows) = if matches!(index % 4, 0 | 3) {
+        let (side, n_rows) = if is_through_ledger(index) {
             let write = |batch| Arc::clone(&stored).write(batch);
             (&mut with, drive(turn, n_writers, write).await?)
         } else {
@@ -124,6 +123,13 @@ fn turns(batches: Vec<Batch>, n_batches: usize) -> Result<Vec<Vec<Batch>>, Box<d
     let mut batches = batches.into_iter();
     let turn = |_| batches.by_ref().take(n_batches).collect();
     Ok((0..n_turns).map(turn).collect())
+}
+
+/// Whose turn it is: the Thue-Morse sequence, which favours neither way and has no period. A turn of
+/// two writers nearly fills a segment of the database's log, and a new segment holds both up: where
+/// turns change in a fixed period, most of that meets one way.
+fn is_through_ledger(turn: usize) -> bool {
+    turn.count_ones().is_multiple_of(2)
 }
 
 /// Writes batches, so many at once; how many rows the table took.
