@@ -25,6 +25,9 @@ from marked import Marked
 from report import TARGETS, Report, Run, compared
 from service import Service, load
 
+# What a flush of the log takes longer on the slow disk of the memory cases.
+SLOW_FLUSH_MS = 10
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -242,6 +245,7 @@ class Bench:
             (f"{n_rows:,} rows of xlsx", 128, {}, lambda service: service.import_file(xlsx)),
             ("the same, all strings in memory", 320, in_memory, lambda service: service.import_file(xlsx)),
             ("the first, the table locked for 10 s", None, {}, self._import_into_a_locked_table),
+            (f"the first, a disk that flushes {SLOW_FLUSH_MS} ms later", None, {}, self._import_onto_a_slow_disk),
             (f"{size} of CSV", 64, {}, lambda service: service.import_file(large)),
             (f"{size} of rows, packed", 64, {}, lambda service: service.load("packed", large)),
         ):
@@ -260,6 +264,10 @@ class Bench:
                                  "begin; lock table businesses; select pg_sleep(10); commit"], stdout=subprocess.DEVNULL)
         service.import_file(self.files.path(self.sizes[-1], "xlsx"))
         lock.wait()
+
+    def _import_onto_a_slow_disk(self, service):
+        with self.database.slow_flushes(SLOW_FLUSH_MS):
+            service.import_file(self.files.path(self.sizes[-1], "xlsx"))
 
     def sqlite(self):
         """The embedded database against Python's executemany of rows that are parsed already."""

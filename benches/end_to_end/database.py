@@ -67,6 +67,16 @@ class Database:
         finally:
             self.sql("truncate businesses; drop index bench_email")
 
+    @contextlib.contextmanager
+    def slow_flushes(self, milliseconds):
+        """While entered, every flush of the log takes so much longer, as on a slow disk."""
+        self.sql(f"alter system set commit_delay = {milliseconds * 1000}; alter system set commit_siblings = 0; "
+                 "select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            self.sql("alter system reset commit_delay; alter system reset commit_siblings; select pg_reload_conf()")
+
     def copy(self, *files):
         """Seconds of one psql \\copy a file, all at once."""
         def one(file):
