@@ -12,6 +12,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Buffers of a MiB and more go back to the kernel when they are freed; the others come from four heaps at
@@ -39,7 +40,9 @@ pub fn tune() -> io::Result<()> {
     if is_decided || !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return Ok(());
     }
-    let program = env::current_exe()?;
+    let Some(program) = program() else {
+        return Ok(());
+    };
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_else(|| program.clone().into());
     let mut anew = Command::new(program);
@@ -49,6 +52,14 @@ pub fn tune() -> io::Result<()> {
         .env(MARK, "1");
     // It returns only if it fails.
     Err(anew.exec())
+}
+
+/// This program's file. `None` where nothing tells it, it was replaced meanwhile, or the dynamic loader was
+/// started with the program as its argument.
+fn program() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let name = program.file_name()?.as_encoded_bytes();
+    (!name.starts_with(b"ld-") && program.exists()).then_some(program)
 }
 
 /// What the allocator of this process was told, for a child whose environment has nothing else.
