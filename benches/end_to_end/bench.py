@@ -359,7 +359,7 @@ def main():
             getattr(bench, section)()
         bench.report.end()
         for document in documents:
-            document.fill(header, bench.report.texts)
+            document.fill(header, bench.report)
     finally:
         bench.database.stop()
         shutil.rmtree(work, ignore_errors=True)

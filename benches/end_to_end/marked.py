@@ -30,13 +30,13 @@ class Marked:
         if all(missing):
             raise SystemExit(f"{path} has no block of which every section will be measured")
 
-    def fill(self, header, texts):
-        """Replaces what stands in the blocks; `texts` by section."""
+    def fill(self, header, report):
+        """Replaces what stands in the blocks by what the report has of their sections."""
         def filled(block):
-            names = block["names"].split() or texts
-            if not all(name in texts for name in names):
+            names = block["names"].split() or list(report.texts)
+            if not all(name in report.texts for name in names):
                 return block[0]
-            return "".join([block[1], "\n", header, *(texts[name] for name in names), "\n", block[3]])
+            return "".join([block[1], "\n", header, report.text(names), "\n", block[3]])
 
         text = BLOCK.sub(filled, self._read())
         with open(self.path, "w", encoding="utf-8") as file:

@@ -37,7 +37,7 @@ class Report:
 
     def add(self, heading, table):
         """A table of the section that has begun."""
-        text = f"\n### {heading}\n\n{table}\n"
+        text = table_text(heading, table)
         self.texts[self._section] += text
         print(text, end="", flush=True)
 
@@ -47,14 +47,26 @@ class Report:
             return ""
         is_met = measured <= target
         told = f"{measured:.1f}{unit}" if unit else f"{measured:.3f}"
-        self._targets.append((what, f"<= {target}{unit}", told, "met" if is_met else "not met"))
+        line = (what, f"<= {target}{unit}", told, "met" if is_met else "not met")
+        self._targets.append((self._section, line))
         return f"<= {target}: {'met' if is_met else 'not met'}"
 
     def end(self):
         """All targets that were measured."""
-        if self._targets:
-            self.begin(TARGETS)
-            self.add("Targets", lines(("what", "target", "measured", ""), self._targets))
+        self.texts[TARGETS] = self._targets_of(self.texts)
+        print(self.texts[TARGETS], end="", flush=True)
+
+    def text(self, names):
+        """What was found in these sections; `targets` among them stands for the targets of the others."""
+        return "".join(self._targets_of(names) if name == TARGETS else self.texts[name] for name in names)
+
+    def _targets_of(self, names):
+        measured = [line for section, line in self._targets if section in names]
+        return table_text("Targets", lines(("what", "target", "measured", ""), measured)) if measured else ""
+
+
+def table_text(heading, table):
+    return f"\n### {heading}\n\n{table}\n"
 
 
 def say(text):
