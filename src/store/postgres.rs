@@ -58,6 +58,7 @@ mod method;
 mod ledger;
 mod literal;
 mod migrate;
+mod outcome;
 mod pool;
 mod probe;
 mod text;

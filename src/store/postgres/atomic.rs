@@ -17,7 +17,6 @@ use sqlx::postgres::PgRow;
 
 use crate::model::batch::{Batch, Overdrawn, Receipt};
 use crate::model::import::{Failure, Reason};
-use crate::model::stats::RowCounts;
 use crate::store::copying::CopyFormat;
 use crate::store::failpoint;
 use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange, WriteRequest};
@@ -25,7 +24,8 @@ use crate::store::{AtomicRequest, AtomicWrite, StoreError, WholeRange, WriteRequ
 use super::checkpoint::{self, Stored};
 use super::connection::{Limits, Transaction};
 use super::isolate::{Isolated, NotWritten, RowWriter, check_constraints, undo};
-use super::write::{Time, apply_settings, merge_rejects};
+use super::outcome::Outcome;
+use super::write::{Time, apply_settings};
 use super::{PgStore, error};
 
 /// How long the transaction may wait for its next batch.
@@ -144,14 +144,9 @@ impl PgAtomicWrite<'_> {
         let begin = format!("{}; SAVEPOINT rowlift_rows", self.statement_timeout(time));
         simple(&mut transaction, &begin).await?;
         let isolated = write_rows(&mut transaction, request, self.copies).await?;
-        let mut rejected = merge_rejects(request, &isolated);
-        let counts = RowCounts {
-            rejected: rejected.len() as u64,
-            blank: batch.n_blank(),
-            ..isolated.counts
-        };
-        match rejects.reserve(batch.range.start, rejected.len() as u64) {
-            Ok(reservation) if !isolated.gave_up => reservation.keep(),
+        let outcome = Outcome::of(request, &isolated);
+        match rejects.reserve(batch.range.start, outcome.counts.rejected) {
+            Ok(reservation) if !outcome.gave_up => reservation.keep(),
             Ok(_) => return Err(error::lost("the limit on rejected rows changed meanwhile")),
             Err(overdrawn) => {
                 transaction.rollback().await.map_err(error::of_ledger)?;
@@ -159,6 +154,7 @@ impl PgAtomicWrite<'_> {
                     Overdrawn::First { n_recorded } => n_recorded,
                     Overdrawn::Again => 0,
                 };
+                let mut rejected = outcome.rejected;
                 rejected.truncate(usize::try_from(n_recorded).unwrap_or(usize::MAX));
                 return Err(StoreError::RejectLimit { recorded: rejected });
             }
@@ -166,17 +162,12 @@ impl PgAtomicWrite<'_> {
         let end = format!("RELEASE SAVEPOINT rowlift_rows{}", self.defer_again);
         simple(&mut transaction, &end).await?;
         if !self.request.validate_only {
-            checkpoint::insert_rejects(&mut transaction, key.import, &rejects.kept(&rejected))
+            let kept = rejects.kept(&outcome.rejected);
+            checkpoint::insert_rejects(&mut transaction, key.import, &kept)
                 .await
                 .map_err(error::of_ledger)?;
         }
-        let receipt = Receipt {
-            range: batch.range.clone(),
-            counts,
-            rejected,
-            retries: 0,
-        };
-        Ok((transaction, receipt))
+        Ok((transaction, outcome.receipt(request)))
     }
 
     async fn finish(

@@ -35,6 +35,9 @@ use order::Order;
 
 mod order;
 
+/// Checks deferred constraints where it stands, for the rest of the transaction.
+pub(super) const CHECK_CONSTRAINTS: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
 /// Rows in a piece that is written to find out which of its rows fails.
 const PIECE_ROWS_MAX: usize = 64;
 
@@ -441,7 +444,7 @@ impl NotWritten {
 
 /// Checks deferred constraints now, while a failure can still be put down to rows.
 pub(super) async fn check_constraints(transaction: &mut Transaction) -> Result<(), NotWritten> {
-    match transaction.simple("SET CONSTRAINTS ALL IMMEDIATE").await {
+    match transaction.simple(CHECK_CONSTRAINTS).await {
         Ok(_) => Ok(()),
         Err(error) => Err(not_written(error, |_| None)),
     }

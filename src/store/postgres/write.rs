@@ -7,10 +7,10 @@
 //! BEGIN, limits, fence, savepoint ─┬─ no row: Fenced
 //!                                  ├─ range is in: its receipt
 //!                                  └─ rows ─┬─ clean ───────────────▶ range, COMMIT
-//!                                           └─ refused ─▶ isolate ─▶ range, rejects,
-//!                                                         reserve ─▶ COMMIT
-//!                                                           └─ overdrawn ─▶ ROLLBACK, store the
-//!                                                              first rejects ─▶ RejectLimit
+//!                                           ├─ some rejected ─▶ range, reserve, rejects, COMMIT
+//!                                           │    └─ overdrawn ─▶ ROLLBACK, store the
+//!                                           │       first rejects ─▶ RejectLimit
+//!                                           └─ refused ─▶ isolate, then as with some rejected
 //! ```
 //!
 //! Bounded by the request's deadline, else by [`BATCH_TIME_MAX`]; each statement by
@@ -25,14 +25,14 @@ use tracing::Instrument;
 use crate::model::batch::{Overdrawn, Receipt, RejectReservation};
 use crate::model::import::{Failure, Reason, WriteMethod};
 use crate::model::reject::RejectedRow;
-use crate::model::stats::RowCounts;
 use crate::store::failpoint;
 use crate::store::{StoreError, WriteRequest};
 
-use super::checkpoint::{self, Fence, Stored};
+use super::checkpoint::{self, Fence};
 use super::connection::{Limits, Transaction};
 use super::error::{self, Trouble};
-use super::isolate::{Isolated, NotWritten, RowWriter, check_constraints, undo};
+use super::isolate::{CHECK_CONSTRAINTS, NotWritten, RowWriter, undo};
+use super::outcome::Outcome;
 use super::{PgStore, arguments, measure};
 
 /// No statement of a batch runs longer.
@@ -141,25 +141,27 @@ async fn attempt(
     if !request.probe_first {
         let write = writer.write_all(&mut transaction);
         match measure::rows(store, request.plan, copies, write).await {
-            Ok(whole) if whole.rejected.is_empty() && request.batch.rejected.is_empty() => {
-                match commit_clean(&mut transaction, request, whole.counts).await? {
-                    CleanEnd::Committed(receipt) => {
+            Ok(whole) => {
+                let outcome = Outcome::of(request, &whole);
+                let range = if outcome.rejected.is_empty() {
+                    commit_clean(&mut transaction, request, &outcome).await?
+                } else {
+                    check_and_store_range(&mut transaction, request, &outcome).await?
+                };
+                match range {
+                    RangeEnd::Stored if outcome.rejected.is_empty() => {
                         transaction.ended();
-                        return Ok(receipt);
+                        return Ok(outcome.receipt(request));
                     }
-                    CleanEnd::Repeated => {
+                    RangeEnd::Stored => {
+                        return commit_with_rejects(transaction, request, outcome, &prologue).await;
+                    }
+                    RangeEnd::Repeated => {
                         return repeated_after(transaction, request, &prologue).await;
                     }
-                    CleanEnd::Refused(refused) => failed = Some(refused),
+                    RangeEnd::Refused(refused) => failed = Some(refused),
                 }
             }
-            Ok(whole) => match check_constraints(&mut transaction).await {
-                Ok(()) => {
-                    return commit_with_rejects(transaction, request, &whole, &prologue).await;
-                }
-                Err(NotWritten::Fatal(fatal)) => return Err(fatal),
-                Err(refused) => failed = Some(refused),
-            },
             Err(NotWritten::Fatal(fatal)) => return Err(fatal),
             Err(refused) => failed = Some(refused),
         }
@@ -177,7 +179,8 @@ async fn attempt(
         undo(&mut transaction).await?;
     }
     let isolated = writer.isolate(&mut transaction, failed).await?;
-    commit_with_rejects(transaction, request, &isolated, &prologue).await
+    let outcome = Outcome::of(request, &isolated);
+    commit_isolated(transaction, request, outcome, &prologue).await
 }
 
 /// Nothing is to be written: another session holds the import, or the batch is in.
@@ -210,12 +213,12 @@ async fn set(
     Ok(())
 }
 
-/// How the last statements of a batch without rejects ended.
-enum CleanEnd {
-    Committed(Receipt),
+/// What became of the statements that check constraints and store a batch's range.
+enum RangeEnd {
+    Stored,
     /// Another attempt at the batch committed it.
     Repeated,
-    /// A deferred constraint failed.
+    /// A deferred constraint failed, or something else did that does not name the ledger.
     Refused(NotWritten),
 }
 
@@ -223,81 +226,92 @@ enum CleanEnd {
 async fn commit_clean(
     transaction: &mut Transaction,
     request: WriteRequest<'_>,
-    counts: RowCounts,
-) -> Result<CleanEnd, StoreError> {
-    let batch = request.batch;
-    let counts = RowCounts {
-        blank: batch.n_blank(),
-        ..counts
-    };
-    let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
-    let sql = format!("SET CONSTRAINTS ALL IMMEDIATE; {range}; COMMIT");
+    outcome: &Outcome,
+) -> Result<RangeEnd, StoreError> {
+    let range = outcome.range(request);
+    let sql = format!("{CHECK_CONSTRAINTS}; {range}; COMMIT");
     failpoint::hit("batch-before-commit").await?;
-    let commit = transaction.simple(&sql).instrument(measure::commit());
-    let Err(error) = commit.await else {
+    let commit = store_range(transaction, &sql).instrument(measure::commit());
+    let end = commit.await?;
+    if matches!(end, RangeEnd::Stored) {
         failpoint::hit("batch-after-commit").await?;
-        return Ok(CleanEnd::Committed(Receipt {
-            range: batch.range.clone(),
-            counts,
-            rejected: Vec::new(),
-            retries: 0,
-        }));
+    }
+    Ok(end)
+}
+
+/// Constraints and range of a batch with rejects, in one round trip.
+async fn check_and_store_range(
+    transaction: &mut Transaction,
+    request: WriteRequest<'_>,
+    outcome: &Outcome,
+) -> Result<RangeEnd, StoreError> {
+    let range = outcome.range(request);
+    store_range(transaction, &format!("{CHECK_CONSTRAINTS}; {range}")).await
+}
+
+/// Sends `sql`, which checks constraints and stores the range of the batch.
+async fn store_range(transaction: &mut Transaction, sql: &str) -> Result<RangeEnd, StoreError> {
+    let Err(error) = transaction.simple(sql).await else {
+        return Ok(RangeEnd::Stored);
     };
     let is_conflict = error::is_unique_violation(&error);
     match error::while_writing(error) {
         Trouble::Refused(refusal) if refusal.concerns("rowlift", "import_batches") => {
             if is_conflict {
-                return Ok(CleanEnd::Repeated);
+                return Ok(RangeEnd::Repeated);
             }
             Err(StoreError::Failed(Failure::new(
                 Reason::Internal,
                 "the ledger refused a batch's range",
             )))
         }
-        Trouble::Refused(refusal) => Ok(CleanEnd::Refused(NotWritten::Refused(refusal, None))),
+        Trouble::Refused(refusal) => Ok(RangeEnd::Refused(NotWritten::Refused(refusal, None))),
         Trouble::Fatal(fatal) => Err(fatal),
     }
 }
 
-/// Range, rejects, reservation and COMMIT.
+/// Range, reservation, rejects and COMMIT. Constraints were checked while rows were isolated: that the
+/// range is refused concerns nothing else, whatever the engine's error names.
+async fn commit_isolated(
+    mut transaction: Transaction,
+    request: WriteRequest<'_>,
+    outcome: Outcome,
+    prologue: &str,
+) -> Result<Receipt, StoreError> {
+    match transaction.simple(&outcome.range(request)).await {
+        Ok(_) => commit_with_rejects(transaction, request, outcome, prologue).await,
+        Err(error) if error::is_unique_violation(&error) => {
+            repeated_after(transaction, request, prologue).await
+        }
+        Err(error) => Err(error::of_ledger(error)),
+    }
+}
+
+/// Reservation, rejects and COMMIT, the range being stored. That one comes before the reservation: a
+/// repeated batch must not reserve its rejects a second time.
 async fn commit_with_rejects(
     mut transaction: Transaction,
     request: WriteRequest<'_>,
-    isolated: &Isolated,
+    outcome: Outcome,
     prologue: &str,
 ) -> Result<Receipt, StoreError> {
     let batch = request.batch;
-    let rejected = merge_rejects(request, isolated);
-    let counts = RowCounts {
-        rejected: rejected.len() as u64,
-        blank: batch.n_blank(),
-        ..isolated.counts
-    };
-    // Before the reservation: a repeated batch must not reserve its rejects a second time.
-    let range = checkpoint::insert_range(request.key, &Stored::of_batch(batch, counts));
-    match transaction.simple(&range).await {
-        Ok(_) => {}
-        Err(error) if error::is_unique_violation(&error) => {
-            return repeated_after(transaction, request, prologue).await;
-        }
-        Err(error) => return Err(error::of_ledger(error)),
-    }
     let reservation = match request
         .rejects
-        .reserve(request.batch.range.start, rejected.len() as u64)
+        .reserve(batch.range.start, outcome.counts.rejected)
     {
-        Ok(reservation) if !isolated.gave_up => reservation,
+        Ok(reservation) if !outcome.gave_up => reservation,
         // Rows were given up because the limit is passed for certain; if the budget thinks
         // otherwise, the batch must not be taken for complete.
         Ok(_) => return Err(error::lost("the limit on rejected rows changed meanwhile")),
         Err(overdrawn) => {
-            return overdraw(transaction, request, prologue, rejected, overdrawn).await;
+            return overdraw(transaction, request, prologue, outcome.rejected, overdrawn).await;
         }
     };
     checkpoint::insert_rejects(
         &mut transaction,
         request.key.import,
-        &request.rejects.kept(&rejected),
+        &request.rejects.kept(&outcome.rejected),
     )
     .await
     .map_err(error::of_ledger)?;
@@ -311,12 +325,7 @@ async fn commit_with_rejects(
         return Err(error);
     }
     reservation.keep();
-    Ok(Receipt {
-        range: batch.range.clone(),
-        counts,
-        rejected,
-        retries: 0,
-    })
+    Ok(outcome.receipt(request))
 }
 
 /// The limit is passed: nothing of the batch stays but the rejected rows up to the one beyond.
@@ -392,23 +401,6 @@ async fn repeated(
             recorded: Vec::new(),
         }),
     }
-}
-
-/// All rejected rows of the batch, the mapping's and the database's, by ordinal.
-pub(super) fn merge_rejects(request: WriteRequest<'_>, isolated: &Isolated) -> Vec<RejectedRow> {
-    let WriteRequest { plan, batch, .. } = request;
-    let refused = isolated.rejected.iter().map(|(row, violation)| {
-        RejectedRow::from_violation(
-            plan,
-            batch.source_kind,
-            &batch.sheet,
-            batch.source_row(*row),
-            violation,
-        )
-    });
-    let mut rejected: Vec<RejectedRow> = batch.rejected.iter().cloned().chain(refused).collect();
-    rejected.sort_by_key(|row| row.ordinal);
-    rejected
 }
 
 /// Applies the caller's settings for the transaction.

@@ -139,6 +139,40 @@ async fn a_batch_whose_twin_commits_meanwhile_gets_the_twins_receipt() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_twin_stores_its_range_meanwhile_charges_its_rejects_once() {
+    let fixture = Fixture::new().await;
+    // No key on which the rows of the two would meet.
+    fixture.database.execute("CREATE TABLE t (a int)").await;
+    let mut import = fixture.import("t", &["a"], WriteMethod::Copy).await;
+    import.rejects = RejectBudget::new(Some(1), 0);
+    let mut twin = PgConnection::connect(fixture.database.url()).await.unwrap();
+    let sql = format!(
+        "BEGIN; INSERT INTO t VALUES (1), (2); INSERT INTO rowlift.import_batches \
+         (import, first_ordinal, end_ordinal, epoch, inserted, rejected, rows_hash) \
+         VALUES ({}, 0, 3, 1, 2, 1, decode('{}', 'hex'))",
+        import.key.import,
+        "00".repeat(16)
+    );
+    twin.execute(sqlx::raw_sql(&sql)).await.unwrap();
+    let mut rows = integers(0, &[1, 2]);
+    add_mapping_reject(&mut rows);
+    let commit = async {
+        let range =
+            "wait_event_type = 'Lock' AND query LIKE '%INSERT INTO rowlift.import_batches%'";
+        wait_for(&fixture, range).await;
+        twin.execute("COMMIT").await.unwrap();
+    };
+    let (receipt, ()) = tokio::join!(fixture.write(&import, &rows), commit);
+    let receipt = receipt.unwrap();
+    assert_eq!((receipt.counts.inserted, receipt.counts.rejected), (2, 1));
+    assert_eq!(fixture.database.value("SELECT count(*) FROM t").await, "2");
+    let sql = "SELECT count(*) FROM rowlift.rejected_rows";
+    assert_eq!(fixture.database.value(sql).await, "0", "the twin's alone");
+    // The limit is used up, by one row.
+    assert!(import.rejects.reserve(3, 1).is_err());
+}
+
+#[tokio::test]
 async fn k_rejected_rows_pass_and_one_more_fails() {
     let fixture = fixture().await;
     for method in super::fixture::METHODS {
