@@ -34,7 +34,9 @@ pub(super) async fn imports(args: &ImportsArgs, terminal: &mut Terminal) -> Resu
             print_job(job, terminal)?;
         }
     } else {
-        print_list(&jobs, terminal)?;
+        let is_narrowed =
+            args.tenant.as_ref().is_some_and(|it| !it.is_empty()) || !args.label.is_empty();
+        print_list(&jobs, is_narrowed, terminal)?;
     }
     Ok(Exit::Done)
 }
@@ -122,9 +124,13 @@ async fn newest(client: &ImportClient, args: &ImportsArgs) -> Result<Vec<ImportJ
     }
 }
 
-fn print_list(jobs: &[ImportJob], terminal: &mut Terminal) -> io::Result<()> {
+fn print_list(jobs: &[ImportJob], is_narrowed: bool, terminal: &mut Terminal) -> io::Result<()> {
     if jobs.is_empty() {
-        return terminal.line("no imports yet");
+        return terminal.line(if is_narrowed {
+            "no imports of this tenant or with these labels"
+        } else {
+            "no imports yet"
+        });
     }
     let mut grid = Grid::new(&[
         "import", "state", "table", "rows", "rejected", "began", "file",

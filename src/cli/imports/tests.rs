@@ -45,11 +45,13 @@ a-1 into public.t: RUNNING, dry run
 
 #[test]
 fn a_list_is_one_line_an_import() {
-    let text = printed(|terminal| print_list(&[job(), job()], terminal).unwrap());
+    let text = printed(|terminal| print_list(&[job(), job()], false, terminal).unwrap());
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.contains("x\\u{202e}slx.csv"), "{text}");
-    let empty = printed(|terminal| print_list(&[], terminal).unwrap());
+    let empty = printed(|terminal| print_list(&[], false, terminal).unwrap());
     assert_eq!(empty, "no imports yet\n");
+    let empty = printed(|terminal| print_list(&[], true, terminal).unwrap());
+    assert_eq!(empty, "no imports of this tenant or with these labels\n");
 }
 
 #[test]
