@@ -31,6 +31,9 @@ pub(super) use header::{file_layout, file_source};
 pub(super) use summary::{equation, rejected_grid};
 pub(super) use view::describe;
 
+#[cfg(test)]
+mod tests;
+
 /// Rejected rows that the summary shows.
 const REJECTED_ROWS_SHOWN: i32 = 20;
 
@@ -245,7 +248,9 @@ fn finish_badly(
     error: CliError,
 ) -> Result<Exit, CliError> {
     exit::report(terminal, &error);
-    if let Some(import_id) = view.import_id() {
+    let refused = args.import_id.as_deref();
+    let refused = refused.filter(|_| !args.resume && is_resumable(&error));
+    if let Some(import_id) = view.import_id().or(refused) {
         tell_how_to_resume(args, terminal, import_id);
     }
     if args.json {
@@ -259,6 +264,15 @@ fn finish_badly(
         terminal.json(&json::line(&result))?;
     }
     Ok(error.exit())
+}
+
+/// Whether the import exists and runs or is suspended.
+fn is_resumable(error: &CliError) -> bool {
+    let CliError::Client(error) = error else {
+        return false;
+    };
+    let reason = error.reason();
+    matches!(reason.as_deref(), Some("IMPORT_BUSY" | "WRONG_STATE"))
 }
 
 fn tell_how_to_resume(args: &ImportArgs, terminal: &mut Terminal, import_id: &str) {

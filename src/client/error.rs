@@ -75,14 +75,23 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// The reason in the server's verdict, such as `IMPORT_BUSY`; `None` for failures on this side.
+    pub fn reason(&self) -> Option<String> {
+        let ClientError::Status { status, .. } = self else {
+            return None;
+        };
+        let info = status.get_error_details().error_info()?.clone();
+        Some(info.reason)
+    }
+
     /// `CODE, REASON` of the server's verdict, for people; `None` for failures on this side.
     pub fn verdict(&self) -> Option<String> {
         let ClientError::Status { status, .. } = self else {
             return None;
         };
         let code = code_name(status.code());
-        Some(match status.get_error_details().error_info() {
-            Some(info) => format!("{code}, {}", info.reason),
+        Some(match self.reason() {
+            Some(reason) => format!("{code}, {reason}"),
             None => code.to_owned(),
         })
     }
