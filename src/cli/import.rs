@@ -24,6 +24,7 @@ use crate::proto::import_response::Event;
 use crate::proto::{ImportHeader, ImportResult, RejectedRow, State, import_header};
 
 mod header;
+mod misnamed;
 mod summary;
 mod view;
 
@@ -50,6 +51,10 @@ pub(super) async fn import(args: &ImportArgs, terminal: &mut Terminal) -> Result
     } else {
         View::json()
     };
+    let path = args.file.clone();
+    if let Ok(Some(remark)) = tokio::task::spawn_blocking(move || misnamed::remark(&path)).await {
+        terminal.note(remark);
+    }
     let settings: Vec<&str> = args.set.iter().map(|(name, _)| name.as_str()).collect();
     let mut server = match Server::connect_for(&args.server, &[&args.table], &settings).await {
         Ok(server) => server,
