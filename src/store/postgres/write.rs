@@ -143,13 +143,9 @@ async fn attempt(
         match measure::rows(store, request.plan, copies, write).await {
             Ok(whole) => {
                 let outcome = Outcome::of(request, &whole);
-                let range = if outcome.rejected.is_empty() {
-                    commit_clean(&mut transaction, request, &outcome).await?
-                } else {
-                    check_and_store_range(&mut transaction, request, &outcome).await?
-                };
-                match range {
-                    RangeEnd::Stored if outcome.rejected.is_empty() => {
+                match store_range(&mut transaction, request, &outcome).await? {
+                    RangeEnd::Committed => {
+                        failpoint::hit("batch-after-commit").await?;
                         transaction.ended();
                         return Ok(outcome.receipt(request));
                     }
@@ -215,6 +211,9 @@ async fn set(
 
 /// What became of the statements that check constraints and store a batch's range.
 enum RangeEnd {
+    /// With COMMIT: there was nothing else to store.
+    Committed,
+    /// Rejects are to follow.
     Stored,
     /// Another attempt at the batch committed it.
     Repeated,
@@ -222,37 +221,24 @@ enum RangeEnd {
     Refused(NotWritten),
 }
 
-/// Constraints, range and COMMIT of a batch without rejects, in one round trip.
-async fn commit_clean(
+/// Constraints and range, without rejects COMMIT as well, in one round trip.
+async fn store_range(
     transaction: &mut Transaction,
     request: WriteRequest<'_>,
     outcome: &Outcome,
 ) -> Result<RangeEnd, StoreError> {
-    let range = outcome.range(request);
-    let sql = format!("{CHECK_CONSTRAINTS}; {range}; COMMIT");
-    failpoint::hit("batch-before-commit").await?;
-    let commit = store_range(transaction, &sql).instrument(measure::commit());
-    let end = commit.await?;
-    if matches!(end, RangeEnd::Stored) {
-        failpoint::hit("batch-after-commit").await?;
-    }
-    Ok(end)
-}
-
-/// Constraints and range of a batch with rejects, in one round trip.
-async fn check_and_store_range(
-    transaction: &mut Transaction,
-    request: WriteRequest<'_>,
-    outcome: &Outcome,
-) -> Result<RangeEnd, StoreError> {
-    let range = outcome.range(request);
-    store_range(transaction, &format!("{CHECK_CONSTRAINTS}; {range}")).await
-}
-
-/// Sends `sql`, which checks constraints and stores the range of the batch.
-async fn store_range(transaction: &mut Transaction, sql: &str) -> Result<RangeEnd, StoreError> {
-    let Err(error) = transaction.simple(sql).await else {
-        return Ok(RangeEnd::Stored);
+    let sql = format!("{CHECK_CONSTRAINTS}; {}", outcome.range(request));
+    let stored = if outcome.rejected.is_empty() {
+        failpoint::hit("batch-before-commit").await?;
+        let sql = format!("{sql}; COMMIT");
+        let commit = transaction.simple(&sql).instrument(measure::commit());
+        commit.await.map(|_| RangeEnd::Committed)
+    } else {
+        transaction.simple(&sql).await.map(|_| RangeEnd::Stored)
+    };
+    let error = match stored {
+        Ok(stored) => return Ok(stored),
+        Err(error) => error,
     };
     let is_conflict = error::is_unique_violation(&error);
     match error::while_writing(error) {
