@@ -92,7 +92,8 @@ impl Cell<'_> {
 }
 
 /// The cell as text, for `raw_values` and error messages; numbers at 15 significant digits,
-/// which is what a spreadsheet program shows; dates and spans of time as a person is shown them.
+/// which is what a spreadsheet program shows, from 10^15 on with the digits that tell the double from its
+/// neighbours, for which most columns refuse it; dates and spans of time as a person is shown them.
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -105,6 +106,7 @@ impl fmt::Display for Cell<'_> {
             | Cell::Date(text)
             | Cell::Time(text) => f.write_str(text),
             Cell::ZerosNumber { shown, .. } => f.write_str(shown),
+            Cell::Number(value) if value.abs() >= SIXTEEN_DIGITS => write!(f, "{value}"),
             Cell::Number(value) => write!(f, "{}", round_to_15_digits(value)),
             Cell::DateSerial { serial, system } => {
                 let mut text = String::new();
@@ -131,10 +133,13 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
+/// From here on a number has more than 15 digits before the point.
+pub const SIXTEEN_DIGITS: f64 = 1e15;
+
 /// The double nearest to `value` written with 15 significant decimal digits.
 pub fn round_to_15_digits(value: f64) -> f64 {
     // Whole numbers below 1e15 have at most 15 digits already.
-    if value.fract() == 0.0 && value.abs() < 1e15 || !value.is_finite() {
+    if value.fract() == 0.0 && value.abs() < SIXTEEN_DIGITS || !value.is_finite() {
         return value;
     }
     format!("{value:.14e}")
@@ -169,3 +174,6 @@ pub fn column_letters(column: u32) -> String {
     letters.reverse();
     String::from_utf8(letters).expect("ASCII letters")
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,9 @@ use std::fmt::Write;
 
 use crate::mapping::DecimalSeparator;
 use crate::mapping::coerce::{Bound, Fault, Scratch, Target, decimal, text};
-use crate::model::cell::{round_to_15_digits, whole_of};
+use crate::model::cell::{SIXTEEN_DIGITS, round_to_15_digits, whole_of};
 use crate::model::table::ColumnType;
 use crate::model::value::Value;
-
-/// From here on a number has more than 15 digits before the point.
-const SIXTEEN_DIGITS: f64 = 1e15;
 
 /// The digits of a number in text.
 #[derive(Debug, Clone, Copy)]

@@ -34,7 +34,7 @@ fn number_formats_decide_what_numbers_are() {
     assert_eq!(
         row(cells),
         "number:1.5|serial:45351:Y1900|duration:1.25|zeros:555-1234|number:0.075|serial:60:Y1900\
-         |number:7|number:0.5|number:inf|number:-0|number:9007199254740990"
+         |number:7|number:0.5|number:inf|number:-0|number:9007199254740992"
     );
 }
 
