@@ -62,8 +62,8 @@ pub enum ExportError {
     /// What all temporary files may take is taken.
     #[error("{0}")]
     Full(Full),
-    /// The values were not kept for as long.
-    #[error("the values of row {row_number} are no longer kept")]
+    /// The values were never stored, have been deleted, or their time is over.
+    #[error("the values of row {row_number} are not kept")]
     Expired {
         /// Its number.
         row_number: u64,

@@ -171,7 +171,8 @@ fn layout(source: &RejectedSource) -> Result<SourceLayout, Failure> {
             has_header: true,
         }),
         (None, _) => Err(wrong_state(
-            "the values of the import's rejected rows are no longer kept",
+            "the values of the import's rejected rows are not kept: they were never stored, have been \
+             deleted, or their time is over",
         )),
     }
 }

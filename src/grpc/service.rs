@@ -296,8 +296,9 @@ impl ImportService for Rowlift {
         let caller = Self::caller(&request);
         let (metadata, _, request) = request.into_parts();
         let begun = within(&metadata, async {
+            let deadline = deadline(&metadata)?;
             let export = export::begin(&self.sessions, &self.exports, &caller, &request).await?;
-            Ok((export, deadline(&metadata)?))
+            Ok((export, deadline))
         });
         let (export, deadline) = begun.await?.into_inner();
         let responses = export::responses(export, deadline, &self.tasks)
