@@ -23,7 +23,9 @@ class FailoverTest(unittest.TestCase):
         self.services = [self.start(name) for name in ("first", "second")]
         for service in self.services:
             wait_until_serving(service)
-        self.envoy = Envoy([it.address for it in self.services], {"ours": listener()})
+        # In turn: each has half of the imports.
+        self.envoy = Envoy([it.address for it in self.services], {"ours": listener()},
+                           lb_policy="ROUND_ROBIN")
         self.addCleanup(self.envoy.stop)
         # Every import sends one part; then each event lets one more out.
         self.gates = [threading.Event() for _ in range(PARTS - 1)]

@@ -93,7 +93,7 @@ fn watch(
     (follow(watch, running(0, 0)), n_questions)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_change_is_told_until_the_end() {
     let (stream, _) = watch(
         vec![

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rowlift::decode::Decoded;
 use rowlift::decode::error::{DeathCause, DecodeError};
@@ -98,7 +99,10 @@ fn in_memory(n_bytes: u64) -> Limits {
 
 /// Limits that no other child has, and what tells it from the others.
 fn marked(limits: Limits) -> (Limits, String) {
-    let seconds = 2_000_000 + u64::from(std::process::id());
+    static N_MARKS: AtomicU64 = AtomicU64::new(0);
+    let n_marks = N_MARKS.fetch_add(1, Ordering::Relaxed);
+    // The first two stay below 2^24.
+    let seconds = 2_000_000 + u64::from(std::process::id()) + (n_marks << 24);
     let limits = Limits {
         child_cpu_seconds_min: seconds,
         ..limits

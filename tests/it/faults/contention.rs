@@ -91,7 +91,7 @@ async fn a_deadlock_with_another_transaction_is_tried_again() {
     // The import looks for a deadlock long before the other transaction does.
     let sql = format!(
         "create unique index on businesses (email);
-         alter database {name} set deadlock_timeout = '2s'"
+         alter database {name} set deadlock_timeout = '5s'"
     );
     database.execute(&sql).await;
     let service = Service::postgres(&database, |_| {}).await;

@@ -14,7 +14,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::{chunk, decode, decode_all, decode_request, inspect_all, inspect_request, refusal};
 use crate::support::service::Service;
-use crate::support::waits::eventually;
+use crate::support::waits::{eventually, told_of_deadline};
 
 const CSV: &[u8] = b"name,age\nAnn,30\n\nBo,41\n";
 
@@ -280,7 +280,7 @@ async fn a_dropped_call_ends_its_decoder_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_call_that_waits_for_its_caller() {
     let service = service(|_| {}).await;
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(1);
     let mut call = Call::begin(&service, Some(timeout)).await.unwrap();
     call.send(file()).await;
     let status = call.end().await;
@@ -289,17 +289,17 @@ async fn a_deadline_ends_a_call_that_waits_for_its_caller() {
         (Code::DeadlineExceeded, "DEADLINE".to_owned())
     );
     is_free(&service).await;
-    let (messages, receiver) = mpsc::channel(1);
-    let mut request = Request::new(ReceiverStream::new(receiver));
-    request.set_timeout(timeout);
-    let header = inspect_file_request::Payload::Header(proto::InspectHeader::default());
-    messages.send(inspect_request(header)).await.unwrap();
-    let status = service
-        .client
-        .clone()
-        .inspect_file(request)
-        .await
-        .unwrap_err();
+    let status = told_of_deadline(async || {
+        is_free(&service).await;
+        let (messages, receiver) = mpsc::channel(1);
+        let mut request = Request::new(ReceiverStream::new(receiver));
+        request.set_timeout(timeout);
+        let header = inspect_file_request::Payload::Header(proto::InspectHeader::default());
+        messages.send(inspect_request(header)).await.unwrap();
+        let mut client = service.client.clone();
+        client.inspect_file(request).await.unwrap_err()
+    })
+    .await;
     assert_eq!(
         refusal(&status),
         (Code::DeadlineExceeded, "DEADLINE".to_owned())

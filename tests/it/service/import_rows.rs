@@ -9,6 +9,7 @@ use tonic_types::StatusExt;
 
 use crate::service::PEOPLE;
 use crate::support::service::Service;
+use crate::support::waits::told_of_deadline;
 
 /// Rows of name and age; `None` is NULL.
 fn request(id: &str, rows: &[(Option<&str>, i64)]) -> ImportRowsRequest {
@@ -308,10 +309,12 @@ async fn a_deadline_is_answered_as_one_and_the_call_can_be_repeated() {
     let service = Service::sqlite(PEOPLE).await;
     let writer = service.hold_sqlite().await;
     let rows = [(Some("Ann"), 1)];
-    let mut late = Request::new(request("late", &rows));
-    late.metadata_mut()
-        .insert("grpc-timeout", "900m".parse().unwrap());
-    let status = service.client.clone().import_rows(late).await.unwrap_err();
+    let status = told_of_deadline(async || {
+        let mut late = Request::new(request("late", &rows));
+        late.set_timeout(Duration::from_millis(900));
+        service.client.clone().import_rows(late).await.unwrap_err()
+    })
+    .await;
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     drop(writer);
     let response = send(&service, request("late", &rows)).await.unwrap();

@@ -136,11 +136,11 @@ async fn a_wait_for_a_turn_ends_with_deadline_and_cancel() {
         .into_iter()
         .map(request);
     let mut late = Request::new(futures::stream::iter(stream));
-    late.set_timeout(Duration::from_millis(500));
+    late.set_timeout(Duration::from_secs(2));
     let late = import_request(&mut client, late).await;
     assert_eq!(late.refusal().0, Code::DeadlineExceeded);
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(8),
         "{:?}",
         begun.elapsed()
     );

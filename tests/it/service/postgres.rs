@@ -166,9 +166,7 @@ async fn a_deadline_holds_while_a_statement_waits_for_a_lock() {
     let header = Payload::Header(rows_header("locked", "people", &["name"]));
     let messages = [header, rows(&[&[Some("Ann")]]), finish()].map(request);
     let mut call = Request::new(futures::stream::iter(messages));
-    // As raw metadata: the client's own timer would end the call by itself.
-    call.metadata_mut()
-        .insert("grpc-timeout", "1S".parse().unwrap());
+    call.set_timeout(Duration::from_secs(1));
     let begun = Instant::now();
     let ended = import_request(&mut service.client.clone(), call).await;
     let elapsed = begun.elapsed();

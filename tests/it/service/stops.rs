@@ -1,5 +1,6 @@
 //! What stops an import from outside: deadlines, cancels, lost callers, silence, a full house.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rowlift::proto::import_request::Payload;
@@ -58,9 +59,7 @@ async fn state(service: &Service, id: &str, wanted: State) {
 async fn a_deadline_holds_while_the_caller_keeps_the_stream_open() {
     let service = Service::sqlite(PEOPLE).await;
     let (sender, mut call) = open_call(vec![header("late"), rows(&[&[Some("Ann")]])]);
-    // As raw metadata: the client's own timer would end the call by itself.
-    call.metadata_mut()
-        .insert("grpc-timeout", "1S".parse().unwrap());
+    call.set_timeout(Duration::from_secs(1));
     let begun = Instant::now();
     let ended = import_request(&mut service.client.clone(), call).await;
     let elapsed = begun.elapsed();
@@ -165,25 +164,28 @@ async fn a_full_house_queues_then_refuses() {
     let service = Service::sqlite_with(PEOPLE, |config| {
         config.imports_max = 1;
         config.imports_queue_max = 1;
-        config.queue_wait = Duration::from_millis(300);
+        config.queue_wait = Duration::from_secs(3);
     })
     .await;
-    // Chunks keep coming, so that this one keeps its slot.
+    // New rows keep coming, so that this one keeps its slot.
+    let n_rows = Cell::new(0);
     let (sender, call) = open_call(vec![Payload::Header(file_header("first", "people"))]);
     let mut client = service.client.clone();
     let first = import_request(&mut client, call);
     let others = async {
         state(&service, "first", State::Running).await;
         let feeder = async {
+            let mut data = "name\nAnn\n";
             loop {
-                let data = b"name\nAnn\n".to_vec().into();
                 let chunk = proto::FileChunk {
-                    data,
-                    offset: Some(0),
+                    data: data.into(),
                     ..Default::default()
                 };
                 sender.send(request(Payload::Chunk(chunk))).await.unwrap();
-                tokio::task::yield_now().await;
+                n_rows.set(n_rows.get() + 1);
+                data = "Ann\n";
+                // As a slow caller sends.
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let queued = async {
@@ -215,7 +217,7 @@ async fn a_full_house_queues_then_refuses() {
         drop(sender);
     };
     let (first, ()) = tokio::join!(first, others);
-    assert_eq!(first.ok().inserted_row_count, 1);
+    assert_eq!(first.ok().inserted_row_count, n_rows.get());
     service.stop().await;
 }
 

@@ -172,9 +172,7 @@ async fn a_watch_holds_its_own_deadline() {
         import_id: "left".to_owned(),
         ..Default::default()
     });
-    watch
-        .metadata_mut()
-        .insert("grpc-timeout", "800m".parse().unwrap());
+    watch.set_timeout(Duration::from_millis(800));
     let begun = Instant::now();
     let watched = service.client.clone().watch_import(watch).await;
     let mut jobs = watched.unwrap().into_inner();

@@ -331,7 +331,7 @@ pub(crate) async fn passed_deadline_ends_a_transaction(backend: &dyn Backend) {
     }
     let batch = builder.build(0);
     let soon = AtomicRequest {
-        deadline: Some(Instant::now() + Duration::from_millis(300)),
+        deadline: Some(Instant::now() + Duration::from_secs(1)),
         ..request(key, &plan, &budget)
     };
     let mut atomic = store.begin_atomic(soon).await.unwrap();

@@ -117,8 +117,7 @@ async fn an_export_holds_its_deadline_and_goes_with_its_caller() {
     let mut late = Request::new(request());
     let timeout = Duration::from_millis(800);
     let deadline = tokio::time::Instant::now() + timeout;
-    late.metadata_mut()
-        .insert("grpc-timeout", "800m".parse().unwrap());
+    late.set_timeout(timeout);
     let mut client = service.client.clone();
     let response = client.export_rejected_rows(late).await.unwrap();
     let mut parts = response.into_inner();
