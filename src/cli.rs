@@ -1,9 +1,10 @@
 //! The command line: what scripts and people type, and the exit codes that they get.
 //!
 //! In: arguments. Out: results on standard output, remarks and errors on standard error, and an
-//! exit code: 0 all rows in, 2 finished with rejected rows, 1 failed, 64 wrong usage. Every
-//! client command speaks gRPC, to `--addr` or to a service that it starts inside the process. An
-//! interrupted command drops its call, which suspends the import.
+//! exit code: 0 all rows in, 2 finished with rejected rows, 1 failed, 64 wrong usage; a closed pipe
+//! changes none but that of a question, which is 0. Every client command speaks gRPC, to `--addr` or to
+//! a service that it starts inside the process. An interrupted command drops its call, which suspends
+//! the import.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ mod import;
 mod imports;
 mod inspect;
 mod local;
+mod misnamed;
 mod rejects;
 mod serve;
 mod server;
@@ -45,6 +47,8 @@ where
     let mut terminal = Terminal::standard();
     let exit = match run_command(cli.command, &mut terminal) {
         Ok(exit) => exit,
+        // Whoever read the answer wants no more of it.
+        Err(error) if error.is_reader_gone() => Exit::Done,
         Err(error) => {
             exit::report(&mut terminal, &error);
             error.exit()

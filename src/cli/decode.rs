@@ -1,17 +1,18 @@
 //! `decode`: every row of a file, as CSV or JSON lines; nothing is written to any table.
 //!
 //! In: the file, streamed. Out: the header and the rows on standard output as they come, rows with
-//! cells that have no value on standard error. A reader that has seen enough may close the pipe.
+//! cells that have no value on standard error; as JSON all of it on standard output. A reader that has
+//! seen enough may close the pipe.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use crate::cli::args::DecodeArgs;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::import::{file_layout, rejected_grid};
+use crate::cli::misnamed;
 use crate::cli::server::Server;
 use crate::cli::terminal::Terminal;
 use crate::cli::text;
-use crate::client::error::ClientError;
 use crate::client::{CallOptions, json};
 use crate::proto::decode_file_response::Event;
 use crate::proto::value::Kind;
@@ -19,6 +20,7 @@ use crate::proto::{FileSource, RejectedRow, Value};
 
 /// Prints the rows.
 pub(super) async fn decode(args: &DecodeArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    misnamed::note(&args.file, terminal).await;
     let file_name = args.file.file_name().unwrap_or_default();
     let source = FileSource {
         file_name: file_name.to_string_lossy().into_owned(),
@@ -49,15 +51,7 @@ pub(super) async fn decode(args: &DecodeArgs, terminal: &mut Terminal) -> Result
         // Nothing was written that a stop would have to wait for.
         Err(error) => {
             drop(server);
-            return match error {
-                // Whoever read the rows wants no more of them.
-                CliError::Client(ClientError::Write { source })
-                    if source.kind() == ErrorKind::BrokenPipe =>
-                {
-                    Ok(Exit::Done)
-                }
-                error => Err(error),
-            };
+            return Err(error);
         }
     }
     if n_faulty == 0 {

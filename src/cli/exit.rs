@@ -1,10 +1,9 @@
 //! Exit codes, and how errors are told.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
 use thiserror::Error;
 
 use crate::cli::local::LocalError;
@@ -60,7 +59,7 @@ impl From<Exit> for ExitCode {
 /// clap exits with 2 where arguments are wrong, which here means rejected rows.
 pub(super) fn of_usage(error: &clap::Error) -> Exit {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => Exit::Done,
         _ => Exit::Usage,
     }
 }
@@ -111,6 +110,16 @@ pub(super) enum CliError {
 }
 
 impl CliError {
+    /// Whether standard output is a pipe that nobody reads any more, as behind `| head`.
+    pub(super) fn is_reader_gone(&self) -> bool {
+        match self {
+            CliError::Output(source) | CliError::Client(ClientError::Write { source }) => {
+                source.kind() == ErrorKind::BrokenPipe
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self {
             CliError::Config(_)
@@ -119,6 +128,14 @@ impl CliError {
             _ => Exit::Failed,
         }
     }
+}
+
+/// What came of printing, where it does not matter that nobody reads it any more.
+pub(super) fn unless_gone(printed: io::Result<()>) -> io::Result<()> {
+    printed.or_else(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Tells an error with its causes, and what the server adds.

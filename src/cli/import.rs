@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use crate::cli::args::ImportArgs;
-use crate::cli::exit::{self, CliError, Exit};
+use crate::cli::exit::{self, CliError, Exit, unless_gone};
 use crate::cli::import::summary::Summary;
 use crate::cli::import::view::View;
+use crate::cli::misnamed;
 use crate::cli::server::{self, Server};
 use crate::cli::terminal::Terminal;
 use crate::cli::text;
@@ -21,10 +22,10 @@ use crate::client::error::{ClientError, local_failure, with_causes};
 use crate::client::resume::{Notice, Retries, Retry};
 use crate::client::{CallOptions, ImportClient, json};
 use crate::proto::import_response::Event;
-use crate::proto::{ImportHeader, ImportResult, RejectedRow, State, import_header};
+use crate::proto::{ImportHeader, ImportResult, RejectedRow, State, WriteMethod, import_header};
 
 mod header;
-mod misnamed;
+mod next;
 mod summary;
 mod view;
 
@@ -51,10 +52,7 @@ pub(super) async fn import(args: &ImportArgs, terminal: &mut Terminal) -> Result
     } else {
         View::json()
     };
-    let path = args.file.clone();
-    if let Ok(Some(remark)) = tokio::task::spawn_blocking(move || misnamed::remark(&path)).await {
-        terminal.note(remark);
-    }
+    misnamed::note(&args.file, terminal).await;
     let settings: Vec<&str> = args.set.iter().map(|(name, _)| name.as_str()).collect();
     let mut server = match Server::connect_for(&args.server, &[&args.table], &settings).await {
         Ok(server) => server,
@@ -208,27 +206,14 @@ fn lost(retry: &Retry<'_>) -> String {
     )
 }
 
+/// Tells the result. Whether anybody reads it or not, the exit code is the import's.
 fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<Exit, CliError> {
-    if args.json {
-        terminal.json(&json::line(&ended.result))?;
-        return Ok(Exit::of_result(&ended.result));
-    }
-    if ended.replayed {
-        terminal.line(format!(
-            "Import {} had ended before: its stored result follows, nothing was written.",
-            ended.result.import_id
-        ))?;
-    }
-    let summary = Summary {
-        file: &args.file,
-        table: &args.table,
-        flags: &server::flags(&args.server),
-        result: &ended.result,
-        rejected_rows: &ended.rejected_rows,
-        resumed_from: ended.resumed_from,
-    };
-    summary.print(terminal)?;
     let exit = Exit::of_result(&ended.result);
+    if args.json {
+        unless_gone(terminal.json(&json::line(&ended.result)))?;
+        return Ok(exit);
+    }
+    unless_gone(print(args, terminal, ended))?;
     let Some(ClientError::Status { status, .. }) = &ended.error else {
         return Ok(exit);
     };
@@ -240,9 +225,39 @@ fn finish(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> Result<E
         }),
     );
     if ended.result.state() == State::Suspended {
-        tell_how_to_resume(args, terminal, &ended.result.import_id);
+        next::tell(
+            args,
+            terminal,
+            ended.error.as_ref(),
+            &ended.result.import_id,
+        );
     }
     Ok(exit)
+}
+
+fn print(args: &ImportArgs, terminal: &mut Terminal, ended: &Ended) -> io::Result<()> {
+    if ended.replayed {
+        terminal.line(format!(
+            "Import {} had ended before: its stored result follows, nothing was written.",
+            ended.result.import_id
+        ))?;
+    }
+    let summary = Summary {
+        file: &args.file,
+        table: &args.table,
+        flags: &server::flags(&args.server),
+        result: &ended.result,
+        is_fenced: ended.error.as_ref().is_some_and(next::is_fenced),
+        // A stored result is of the method that was asked for then.
+        asked: if ended.replayed {
+            WriteMethod::Unspecified
+        } else {
+            header::write_method(args.method)
+        },
+        rejected_rows: &ended.rejected_rows,
+        resumed_from: ended.resumed_from,
+    };
+    summary.print(terminal)
 }
 
 /// Without a result: refused, interrupted, or the connection broke.
@@ -253,10 +268,14 @@ fn finish_badly(
     error: CliError,
 ) -> Result<Exit, CliError> {
     exit::report(terminal, &error);
+    let verdict = match &error {
+        CliError::Client(error) => Some(error),
+        _ => None,
+    };
     let refused = args.import_id.as_deref();
-    let refused = refused.filter(|_| !args.resume && is_resumable(&error));
+    let refused = refused.filter(|_| !args.resume && verdict.is_some_and(next::is_resumable));
     if let Some(import_id) = view.import_id().or(refused) {
-        tell_how_to_resume(args, terminal, import_id);
+        next::tell(args, terminal, verdict, import_id);
     }
     if args.json {
         let mut result = match &error {
@@ -266,26 +285,7 @@ fn finish_badly(
         if let Some(import_id) = view.import_id() {
             import_id.clone_into(&mut result.import_id);
         }
-        terminal.json(&json::line(&result))?;
+        unless_gone(terminal.json(&json::line(&result)))?;
     }
     Ok(error.exit())
-}
-
-/// Whether the import exists and runs or is suspended.
-fn is_resumable(error: &CliError) -> bool {
-    let CliError::Client(error) = error else {
-        return false;
-    };
-    let reason = error.reason();
-    matches!(reason.as_deref(), Some("IMPORT_BUSY" | "WRONG_STATE"))
-}
-
-fn tell_how_to_resume(args: &ImportArgs, terminal: &mut Terminal, import_id: &str) {
-    terminal.note(format!(
-        "to continue: rowlift import {} --table {}{} --import-id {import_id} --resume, \
-         and the same options",
-        server::quoted(&args.file),
-        args.table,
-        server::flags(&args.server),
-    ));
 }

@@ -80,7 +80,13 @@ pub(super) async fn delete(args: &DeleteArgs, terminal: &mut Terminal) -> Result
     let call = async move { Ok(client.delete(&args.id, &args.tenant).await?) };
     let outcome = server.run(Box::pin(call)).await;
     server.close().await;
-    tell(&outcome?, args.json, terminal)
+    let exit = tell(&outcome?, args.json, terminal)?;
+    if !args.json {
+        terminal.line(
+            "  wiped: file name, labels, values of rejected rows and messages that quote them",
+        )?;
+    }
+    Ok(exit)
 }
 
 /// Shows what became of an import.
@@ -143,7 +149,7 @@ fn print_list(jobs: &[ImportJob], is_narrowed: bool, terminal: &mut Terminal) ->
             .map(|time| text::time(time.seconds));
         grid.push([
             job.import_id.as_str().into(),
-            state(job).into(),
+            standing(job).into(),
             job.table.as_str().into(),
             text::count(stats.received_row_count).into(),
             text::count(stats.rejected_row_count).into(),
@@ -159,12 +165,11 @@ fn print_list(jobs: &[ImportJob], is_narrowed: bool, terminal: &mut Terminal) ->
 
 fn print_job(job: &ImportJob, terminal: &mut Terminal) -> io::Result<()> {
     let stats = job.stats.unwrap_or_default();
-    let dry_run = if job.validate_only { ", dry run" } else { "" };
     terminal.line(format!(
-        "{} into {}: {}{dry_run}",
+        "{} into {}: {}",
         job.import_id,
         job.table,
-        state(job)
+        standing(job)
     ))?;
     terminal.line(format!("  {}", equation(&stats)))?;
     if !job.file_name.is_empty() {
@@ -203,9 +208,15 @@ fn print_job(job: &ImportJob, terminal: &mut Terminal) -> io::Result<()> {
 fn change(job: &ImportJob) -> String {
     let stats = job.stats.unwrap_or_default();
     match (&job.progress, &job.result) {
-        (Some(progress), None) => format!("{}: {}", state(job), describe(progress)),
-        _ => format!("{}: {}", state(job), equation(&stats)),
+        (Some(progress), None) => format!("{}: {}", standing(job), describe(progress)),
+        _ => format!("{}: {}", standing(job), equation(&stats)),
     }
+}
+
+/// Its state, and whether nothing of it is kept.
+fn standing(job: &ImportJob) -> String {
+    let dry_run = if job.validate_only { ", dry run" } else { "" };
+    format!("{}{dry_run}", state(job))
 }
 
 fn state(job: &ImportJob) -> &'static str {

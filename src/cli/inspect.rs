@@ -6,12 +6,13 @@ use std::path::Path;
 use crate::cli::args::InspectArgs;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::import::{file_source, rejected_grid};
+use crate::cli::misnamed;
 use crate::cli::server::{self, Server};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::{self, Grid};
 use crate::client::{CallOptions, json};
 use crate::model::cell::column_letters;
-use crate::proto::{FileSource, InspectFileResponse, InspectHeader, Sheet};
+use crate::proto::{FileSource, InspectFileResponse, InspectHeader, MappingProposal, Sheet};
 
 /// Sample rows of a sheet that are shown; all of them are checked.
 const ROWS_SHOWN: usize = 5;
@@ -22,6 +23,7 @@ const CELL_CHARS_MAX: usize = 24;
 
 /// Sends the file and shows the answer.
 pub(super) async fn inspect(args: &InspectArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
+    misnamed::note(&args.file, terminal).await;
     let file_name = args.file.file_name().unwrap_or_default();
     let header = InspectHeader {
         file: Some(FileSource {
@@ -72,6 +74,13 @@ fn print(
         print_grid(&rejected_grid(&response.sample_rejected_rows), terminal)?;
     }
     match &args.table {
+        Some(_) if !response.missing_columns.is_empty() => {
+            terminal.line("")?;
+            terminal.line(format!(
+                "As it is, an import that adds rows would be refused: nothing is there for {}.",
+                response.missing_columns.join(", ")
+            ))
+        }
         Some(table) if !response.mappings.is_empty() => print_next(args, table, response, terminal),
         _ => Ok(()),
     }
@@ -99,11 +108,17 @@ fn print_next(
     let sheet = named.map_or(String::new(), |name| {
         format!(" --sheet {}", server::quoted(Path::new(name)))
     });
+    let mut guesses = response.mappings.iter().filter(|mapping| is_guess(mapping));
+    let without = if guesses.next().is_some() {
+        " without the guesses"
+    } else {
+        ""
+    };
     let is_whole = response.mappings.iter().all(|mapping| mapping.score >= 1.0);
     let unmapped = if is_whole { "" } else { " --ignore-unmapped" };
     terminal.line("")?;
     terminal.line(format!(
-        "To import it: rowlift import {} --table {table}{sheet}{header}{unmapped}{}",
+        "To import it{without}: rowlift import {} --table {table}{sheet}{header}{unmapped}{}",
         server::quoted(&args.file),
         server::flags(&args.server),
     ))
@@ -161,7 +176,7 @@ fn print_mappings(
     let mut grid = Grid::new(&["", "header", "column", "match"]);
     let mut has_guesses = false;
     for mapping in &response.mappings {
-        let is_guess = mapping.score < 1.0 && !mapping.target_column.is_empty();
+        let is_guess = is_guess(mapping);
         has_guesses |= is_guess;
         let certainty = if is_guess {
             format!("guess, {:.0} %", mapping.score * 100.0)
@@ -191,6 +206,10 @@ fn print_mappings(
         )?;
     }
     Ok(())
+}
+
+fn is_guess(mapping: &MappingProposal) -> bool {
+    mapping.score < 1.0 && !mapping.target_column.is_empty()
 }
 
 fn print_grid(grid: &Grid, terminal: &mut Terminal) -> io::Result<()> {

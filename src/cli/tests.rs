@@ -167,6 +167,17 @@ fn exit_codes_tell_how_an_import_ended() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let written = ClientError::Write { source: closed() };
+    assert!(CliError::from(closed()).is_reader_gone());
+    assert!(CliError::from(written).is_reader_gone());
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    assert!(!CliError::from(full).is_reader_gone());
+    assert!(!CliError::Interrupted.is_reader_gone());
+}
+
+#[test]
 fn exit_codes_tell_wrong_settings_from_failures() {
     let config = ConfigError::Conflict {
         key: "listen",

@@ -104,7 +104,7 @@ pub(in crate::cli) fn file_layout(args: &LayoutArgs) -> FileSource {
     }
 }
 
-fn write_method(method: Option<Method>) -> WriteMethod {
+pub(super) fn write_method(method: Option<Method>) -> WriteMethod {
     match method {
         None => WriteMethod::Unspecified,
         Some(Method::Copy) => WriteMethod::Copy,

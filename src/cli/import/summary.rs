@@ -16,6 +16,10 @@ pub(super) struct Summary<'a> {
     /// The flags that reach the same server.
     pub(super) flags: &'a str,
     pub(super) result: &'a ImportResult,
+    /// Whether a newer session goes on with it.
+    pub(super) is_fenced: bool,
+    /// How rows were to be written. Unspecified: as is best.
+    pub(super) asked: WriteMethod,
     /// The first ones, in source order.
     pub(super) rejected_rows: &'a [RejectedRow],
     /// Rows that sessions before the last one had decided.
@@ -30,10 +34,14 @@ impl Summary<'_> {
             "{} into {}: {}",
             server::quoted(self.file),
             self.table,
-            verdict(result, stats.rejected_row_count)
+            if self.is_fenced {
+                "taken over by another session, where it goes on"
+            } else {
+                verdict(result, stats.rejected_row_count)
+            }
         ))?;
         terminal.line(format!("  {}", equation(&stats)))?;
-        terminal.line(format!("  {}", pace(result, &stats)))?;
+        terminal.line(format!("  {}", pace(result, &stats, self.asked)))?;
         terminal.line(format!("  import {}", result.import_id))?;
         if let Some(n_rows) = self.resumed_from {
             let before = text::rows(n_rows);
@@ -164,16 +172,25 @@ pub(in crate::cli) fn equation(stats: &ImportStats) -> String {
 }
 
 /// `1.2 s, 8,300 rows/s, COPY`.
-fn pace(result: &ImportResult, stats: &ImportStats) -> String {
+fn pace(result: &ImportResult, stats: &ImportStats, asked: WriteMethod) -> String {
     let mut parts = Vec::new();
     if let Some(elapsed) = &stats.elapsed {
         let whole = elapsed.seconds as f64;
         parts.push(text::seconds(whole + f64::from(elapsed.nanos) / 1e9));
     }
     parts.push(text::rate(stats.rows_per_second));
-    if result.write_method() != WriteMethod::Unspecified {
-        let method = result.write_method().as_str_name();
-        parts.push(text::short_name(method, "WRITE_METHOD_").to_owned());
+    let method = result.write_method();
+    if method != WriteMethod::Unspecified {
+        let name = |it: WriteMethod| text::short_name(it.as_str_name(), "WRITE_METHOD_");
+        parts.push(match asked {
+            WriteMethod::Unspecified => name(method).to_owned(),
+            asked if asked == method => name(method).to_owned(),
+            asked => format!(
+                "{} instead of {}, which this table or database cannot take",
+                name(method),
+                name(asked)
+            ),
+        });
     }
     if stats.retry_count > 0 {
         parts.push(format!("{} retried", text::count(stats.retry_count)));

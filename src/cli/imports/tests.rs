@@ -48,6 +48,7 @@ fn a_list_is_one_line_an_import() {
     let text = printed(|terminal| print_list(&[job(), job()], false, terminal).unwrap());
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.contains("x\\u{202e}slx.csv"), "{text}");
+    assert!(text.contains("RUNNING, dry run"), "{text}");
     let empty = printed(|terminal| print_list(&[], false, terminal).unwrap());
     assert_eq!(empty, "no imports yet\n");
     let empty = printed(|terminal| print_list(&[], true, terminal).unwrap());
@@ -57,11 +58,14 @@ fn a_list_is_one_line_an_import() {
 #[test]
 fn a_change_tells_progress_while_there_is_some() {
     let mut job = job();
-    assert_eq!(change(&job), "RUNNING: 5 rows = 4 inserted + 1 unprocessed");
+    assert_eq!(
+        change(&job),
+        "RUNNING, dry run: 5 rows = 4 inserted + 1 unprocessed"
+    );
     job.progress = Some(Progress {
         phase: Phase::Committing.into(),
         stats: job.stats,
         ..Progress::default()
     });
-    assert_eq!(change(&job), "RUNNING: 4 rows, committing");
+    assert_eq!(change(&job), "RUNNING, dry run: 4 rows, committing");
 }

@@ -92,8 +92,20 @@ Into table t:
 Column code needs a value, and no header is near.
 A guess is not applied by itself: rename the header, or declare it as an alias in the server's configuration.
 
-To import it: rowlift import f.xlsx --table t --header-row 3 --ignore-unmapped
+As it is, an import that adds rows would be refused: nothing is there for code.
 "
+    );
+    let response = InspectFileResponse {
+        missing_columns: Vec::new(),
+        ..response
+    };
+    let text = printed("inspect f.xlsx --table t", &response);
+    let command = "rowlift import f.xlsx --table t --header-row 3 --ignore-unmapped";
+    assert!(
+        text.ends_with(&format!(
+            "\n\nTo import it without the guesses: {command}\n"
+        )),
+        "{text}"
     );
 }
 

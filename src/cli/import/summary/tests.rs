@@ -50,6 +50,8 @@ fn print(result: &ImportResult, rejected_rows: &[RejectedRow]) -> String {
         table: "businesses",
         flags: " --addr h:1",
         result,
+        is_fenced: false,
+        asked: WriteMethod::Copy,
         rejected_rows,
         resumed_from: (result.committed_offset == 7).then_some(7),
     };
@@ -108,6 +110,7 @@ fn what_was_updated_and_where_it_went_on_is_told() {
     let result = ImportResult {
         state: State::Succeeded.into(),
         committed_offset: 7,
+        write_method: WriteMethod::Batch.into(),
         stats: Some(ImportStats {
             received_row_count: 9,
             updated_row_count: 5,
@@ -122,6 +125,7 @@ fn what_was_updated_and_where_it_went_on_is_told() {
         told.contains("  9 rows = 5 updated + 3 unchanged + 1 skipped\n"),
         "{told}"
     );
+    assert!(told.contains("BATCH instead of COPY, "), "{told}");
     assert!(
         told.contains("  went on after 7 rows that were decided before\n"),
         "{told}"

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::cli::server;
+use crate::cli::terminal::Terminal;
 use crate::decode::sniff::{Container, Head, SNIFF_BYTES, sniff};
 use crate::decode::{CsvOptions, FileOptions, HeaderRow};
 
@@ -19,8 +20,16 @@ mod tests;
 /// What workbooks are named.
 const WORKBOOKS: [&str; 5] = ["xlsx", "xlsm", "xlsb", "xls", "ods"];
 
-/// What to say of the file before it is sent. A file that cannot be read is left to the upload.
-pub(super) fn remark(path: &Path) -> Option<String> {
+/// Says of the file, before it is sent, what is to be said. A file that cannot be read is left to the
+/// upload.
+pub(super) async fn note(path: &Path, terminal: &mut Terminal) {
+    let path = path.to_owned();
+    if let Ok(Some(remark)) = tokio::task::spawn_blocking(move || remark(&path)).await {
+        terminal.note(remark);
+    }
+}
+
+fn remark(path: &Path) -> Option<String> {
     let extension = path.extension()?.to_str()?;
     let is_named = WORKBOOKS
         .iter()
