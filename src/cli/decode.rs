@@ -29,6 +29,7 @@ pub(super) async fn decode(args: &DecodeArgs, terminal: &mut Terminal) -> Result
     let mut server = Server::connect_without_tables(&args.server).await?;
     let client = server.client();
     let mut n_faulty = 0_i64;
+    let mut n_columns = 0;
     let options = CallOptions::default();
     let call = async {
         let on_event = |event| {
@@ -36,7 +37,7 @@ pub(super) async fn decode(args: &DecodeArgs, terminal: &mut Terminal) -> Result
             if args.json {
                 print_json(event, terminal)
             } else {
-                print(event, terminal)
+                print(event, &mut n_columns, terminal)
             }
         };
         Ok(client
@@ -64,9 +65,11 @@ pub(super) async fn decode(args: &DecodeArgs, terminal: &mut Terminal) -> Result
     Ok(Exit::RowsRejected)
 }
 
-fn print(event: Event, terminal: &mut Terminal) -> io::Result<()> {
+/// Rows are as wide as the header, whose width is kept in `n_columns`, or wider.
+fn print(event: Event, n_columns: &mut usize, terminal: &mut Terminal) -> io::Result<()> {
     match event {
         Event::Header(sheet) if sheet.header_row_number > 0 => {
+            *n_columns = sheet.header.len();
             let mut line = String::new();
             csv_row(sheet.header.iter().map(String::as_str), &mut line);
             terminal.data(&line)
@@ -75,7 +78,8 @@ fn print(event: Event, terminal: &mut Terminal) -> io::Result<()> {
         Event::Rows(batch) => {
             let mut lines = String::new();
             for row in &batch.rows {
-                let values: Vec<String> = row.values.iter().map(value_text).collect();
+                let mut values: Vec<String> = row.values.iter().map(value_text).collect();
+                values.resize(values.len().max(*n_columns), String::new());
                 csv_row(values.iter().map(String::as_str), &mut lines);
             }
             terminal.data(&lines)

@@ -40,8 +40,12 @@ fn events() -> [Event; 3] {
         }],
         ..RejectedRow::default()
     };
+    let short = Row {
+        values: Vec::new(),
+        ..row.clone()
+    };
     let batch = RowBatch {
-        rows: vec![row],
+        rows: vec![row, short],
         ..RowBatch::default()
     };
     [
@@ -55,13 +59,14 @@ fn events() -> [Event; 3] {
 fn rows_are_printed_as_csv_and_faulty_ones_as_remarks() {
     let (output, notes) = (Captured::default(), Captured::default());
     let mut terminal = Terminal::to(output.clone(), notes.clone());
+    let mut n_columns = 0;
     for event in events() {
-        print(event, &mut terminal).unwrap();
+        print(event, &mut n_columns, &mut terminal).unwrap();
     }
     let long = "x".repeat(100);
     assert_eq!(
         output.text(),
-        format!("name,\"a,b\"\n\"say \"\"hi\"\"\n\",,0.1,true,2024-02-29T13:45:30,{long}\n")
+        format!("name,\"a,b\"\n\"say \"\"hi\"\"\n\",,0.1,true,2024-02-29T13:45:30,{long}\n,\n")
     );
     assert_eq!(
         notes.text(),
@@ -81,11 +86,11 @@ fn every_line_of_json_is_an_object() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
     assert_eq!(lines[0]["header"][1], "a,b");
     assert_eq!(lines[1]["values"][0]["stringValue"], "say \"hi\"\n");
     assert_eq!(lines[1]["values"][1], serde_json::json!({}));
-    assert_eq!(lines[2]["errors"][0]["cell"], "B3");
+    assert_eq!(lines[3]["errors"][0]["cell"], "B3");
 }
 
 #[test]
