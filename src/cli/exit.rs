@@ -142,7 +142,8 @@ pub(super) fn unless_gone(printed: io::Result<()>) -> io::Result<()> {
 pub(super) fn report(terminal: &mut Terminal, error: &CliError) {
     let mut message = format!("error: {}", with_causes(error));
     let CliError::Client(client) = error else {
-        terminal.note(message);
+        // What is wrong in a file of settings is told with the place, on lines of its own.
+        message.lines().for_each(|line| terminal.note(line));
         return;
     };
     if let Some(verdict) = client.verdict() {

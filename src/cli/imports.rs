@@ -48,9 +48,9 @@ pub(super) async fn watch(args: &WatchArgs, terminal: &mut Terminal) -> Result<E
     let call = async {
         let on_change = |job: &ImportJob| {
             if args.json {
-                let _ignored = terminal.json(&json::line(job));
+                terminal.json(&json::line(job))
             } else {
-                let _ignored = terminal.line(change(job));
+                terminal.line(change(job))
             }
         };
         let watched = client.watch(&args.id, on_change).await;

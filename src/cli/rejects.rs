@@ -60,7 +60,9 @@ async fn list(
                 terminal.json(&json::line(row))?;
             }
         } else if !page.rejected_rows.is_empty() {
-            for line in rejected_grid(&page.rejected_rows).lines() {
+            // The headings stand above the first page.
+            let n_headings = usize::from(!page_token.is_empty());
+            for line in rejected_grid(&page.rejected_rows).lines().skip(n_headings) {
                 terminal.line(line)?;
             }
         }

@@ -3,7 +3,7 @@
 //! Every call is bounded by [`CALL_TIMEOUT`], except watching, which lasts as long as the import.
 //! A refusal is a [`ClientError`]; pages are fetched one at a time, as the caller asks for them.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use tonic::{Request, Status};
@@ -80,11 +80,11 @@ impl ImportClient {
     }
 
     /// Tells the state of an import now and after every change, and returns the last one. Ends
-    /// with the import.
+    /// with the import, or with [`ClientError::Write`] once `on_change` cannot tell it any more.
     pub async fn watch(
         &self,
         import_id: &str,
-        mut on_change: impl FnMut(&ImportJob) + Send,
+        mut on_change: impl FnMut(&ImportJob) -> io::Result<()> + Send,
     ) -> Result<ImportJob, ClientError> {
         let request = WatchImportRequest {
             import_id: import_id.to_owned(),
@@ -94,7 +94,7 @@ impl ImportClient {
         let mut last = None;
         while let Some(response) = changes.message().await? {
             if let Some(job) = &response.job {
-                on_change(job);
+                on_change(job).map_err(|source| ClientError::Write { source })?;
             }
             last = response.job.or(last);
         }

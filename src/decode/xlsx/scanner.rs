@@ -354,7 +354,8 @@ impl Scanner {
             if self.end >= MARKUP_BYTES_MAX {
                 return Err(DecodeError::limit(
                     "markup_bytes_max",
-                    count(self.end),
+                    // And more to come.
+                    count(self.end) + 1,
                     count(MARKUP_BYTES_MAX),
                 ));
             }
