@@ -76,7 +76,8 @@ pub struct OpenImport {
     pub committed_position: Option<Bytes>,
     /// Milliseconds since 1970 at which the import began, the same over resume.
     pub create_time_ms: i64,
-    /// SHA-256 of the file, where an earlier session [noted](Store::note_file) it.
+    /// SHA-256 of the file, where this session or an earlier one announced or [noted](Store::note_file)
+    /// it.
     pub file_sha256: Option<[u8; 32]>,
     /// Of the import, set by its first request.
     pub tenant: String,

@@ -161,10 +161,11 @@ async fn call(
 /// read twice is left to the server, and what cannot be read at all to the upload.
 async fn announce(header: &mut ImportHeader, path: PathBuf) {
     let hashing = tokio::task::spawn_blocking(move || -> io::Result<Option<Vec<u8>>> {
-        let mut file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        // Before it is opened: the writer of a pipe would take that for its reader.
+        if !path.metadata()?.is_file() {
             return Ok(None);
         }
+        let mut file = File::open(path)?;
         let mut hasher = Sha256::new();
         let mut piece = vec![0; HASHED_BYTES];
         loop {

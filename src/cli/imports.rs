@@ -41,7 +41,8 @@ pub(super) async fn imports(args: &ImportsArgs, terminal: &mut Terminal) -> Resu
     Ok(Exit::Done)
 }
 
-/// Follows an import until it ends; the exit code is the import's.
+/// Follows an import until it ends, or until nobody reads about it; the exit code is the import's, if
+/// it has ended.
 pub(super) async fn watch(args: &WatchArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
     let mut server = Server::connect(&args.server, &[]).await?;
     let client = server.client();
@@ -55,7 +56,10 @@ pub(super) async fn watch(args: &WatchArgs, terminal: &mut Terminal) -> Result<E
         };
         let watched = client.watch(&args.id, on_change).await;
         drop(client);
-        Ok(watched?)
+        watched.map_err(|error| match error {
+            ClientError::Write { source } => CliError::Output(source),
+            error => error.into(),
+        })
     };
     let outcome = server.run(Box::pin(call)).await;
     server.close().await;

@@ -99,6 +99,9 @@ pub struct NewImport {
     pub fingerprint: [u8; 32],
     /// Display only; empty for row imports.
     pub file_name: String,
+    /// SHA-256 of the file, where the caller announces it. It is noted when the import begins, and an
+    /// import that is known to be of another file is neither taken over nor changed.
+    pub file_sha256: Option<[u8; 32]>,
     /// The caller's labels.
     pub labels: BTreeMap<String, String>,
     /// A dry run.
@@ -115,6 +118,20 @@ pub struct NewImport {
 }
 
 impl NewImport {
+    /// The import is known to be of another file than the one that the request announces; `noted` is
+    /// the hash that the ledger has.
+    pub fn of_another_file(&self, noted: Option<[u8; 32]>) -> Option<Failure> {
+        if noted? == self.file_sha256? {
+            return None;
+        }
+        let id = &self.import_id;
+        let message = format!("import {id:?} is of another file: resume it with that one");
+        Some(
+            Failure::new(Reason::IdConflict, message)
+                .with_field("header.file.sha256", "not the hash of the import's file"),
+        )
+    }
+
     /// The id is known, though not to the tenant that the request names.
     pub fn of_another_tenant(&self) -> Failure {
         let id = &self.import_id;

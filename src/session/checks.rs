@@ -65,6 +65,6 @@ pub fn check_rows(totals: Totals, received: u64) -> Result<(), Failure> {
 pub fn other_file() -> Failure {
     Failure::new(
         Reason::IdConflict,
-        "this is not the file that the import began with; send it under another id",
+        "this is not the file that the import began with, which ends the import; rows that are in stay",
     )
 }

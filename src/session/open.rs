@@ -193,6 +193,7 @@ async fn open_import(
         fingerprint: spec.fingerprint(&table_name),
         table: table_name,
         file_name: spec.file_name().to_owned(),
+        file_sha256: spec.file_sha256(),
         labels: spec.labels.clone(),
         validate_only: spec.validate_only,
         write_method: method,

@@ -167,6 +167,14 @@ impl ImportSpec {
         }
     }
 
+    /// The file's hash, where the caller announces it.
+    pub fn file_sha256(&self) -> Option<[u8; 32]> {
+        match &self.source {
+            SourceSpec::File(file) => file.sha256,
+            SourceSpec::Rows(_) => None,
+        }
+    }
+
     /// Whether rows have cell references.
     pub fn source_kind(&self) -> SourceKind {
         match self.source {

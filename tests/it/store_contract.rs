@@ -172,6 +172,8 @@ contract! {
     atomic::passed_deadline_ends_a_transaction,
     atomic::key_that_is_not_mapped_is_refused_before_a_row,
     notes::noted_file_survives_a_takeover,
+    notes::an_announced_file_is_the_only_one_that_takes_over,
+    notes::a_running_import_has_an_age,
     notes::noted_layout_is_that_of_the_source,
     notes::takeover_finds_hashes_and_positions,
     notes::decided_ranges_are_compacted,

@@ -37,6 +37,7 @@ impl Stored {
             table: plan.table.name.to_string(),
             fingerprint: [0; 32],
             file_name: String::from("load.csv"),
+            file_sha256: None,
             labels: BTreeMap::new(),
             validate_only: false,
             write_method: WriteMethod::Copy,

@@ -12,7 +12,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::model::import::{Failure, Reason};
-use crate::session::checks::other_file;
 use crate::session::ending;
 use crate::session::live::Live;
 use crate::session::spec::{DuplicateFile, SourceSpec};
@@ -34,7 +33,11 @@ impl Live {
         };
         let noted = self.held.open.file_sha256;
         if noted.is_some_and(|noted| noted != announced) {
-            return Err(other_file());
+            // It was noted while this session took the import over: the next one is told.
+            return Err(Failure::new(
+                Reason::ImportBusy,
+                "another session had the import a moment ago; send it again",
+            ));
         }
         if self.held.spec.duplicate_file == DuplicateFile::Refuse {
             self.refuse_duplicate(announced).await?;

@@ -84,11 +84,13 @@ impl Run {
         }
     }
 
-    /// Whether none of the file may be written before all of it is there: an earlier session noted
-    /// its hash, or it is to be refused if it is a duplicate, and its hash is not announced.
+    /// Whether none of the file may be written before all of it is there: its hash is noted, or it is
+    /// to be refused if it is a duplicate, and its hash is not announced. An announced one was compared
+    /// with that of the note before.
     pub(super) fn holds_file(&self, file: &FileSpec) -> bool {
         let refuses = self.pipeline.spec.duplicate_file == DuplicateFile::Refuse;
-        self.pipeline.decided.file_sha256.is_some() || (refuses && file.sha256.is_none())
+        let is_noted = self.pipeline.decided.file_sha256.is_some();
+        (is_noted || refuses) && file.sha256.is_none()
     }
 
     /// The last output.

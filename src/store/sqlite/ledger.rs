@@ -334,7 +334,6 @@ async fn cancel_idle(
         reason => format!("cancelled by request: {}", super::error::shown(reason)),
     };
     let import = key.import;
-    let file_sha256 = known.file_sha256.map(Vec::from).unwrap_or_default();
     let before = records::record(connection, known).await?;
     let outcome = ImportOutcome {
         state: ImportState::Cancelled,
@@ -343,7 +342,7 @@ async fn cancel_idle(
         failure: Some(Failure::new(Reason::CancelledByRequest, message)),
         rejected_by_code: rejects::count_by_code(connection, import).await?,
         write_method: before.write_method,
-        file_sha256,
+        file_sha256: Vec::new(),
         duplicate_of_import_id: String::new(),
         validate_only: before.validate_only,
     };

@@ -54,6 +54,7 @@ async fn fixture(sql: &str) -> Fixture {
         table: "main.t".to_owned(),
         fingerprint: [0; 32],
         file_name: String::new(),
+        file_sha256: None,
         labels: BTreeMap::new(),
         validate_only: false,
         write_method: WriteMethod::Batch,

@@ -185,6 +185,7 @@ pub(crate) fn new_import() -> NewImport {
         table: "public.t".to_owned(),
         fingerprint: [7; 32],
         file_name: "t.xlsx".to_owned(),
+        file_sha256: None,
         labels: BTreeMap::new(),
         validate_only: false,
         write_method: WriteMethod::Copy,

@@ -1,6 +1,7 @@
 //! File imports: formats by content, compression, zero rows, checksums, cut files.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use rowlift::proto::import_request::Payload;
 use rowlift::proto::{self, import_header};
@@ -8,7 +9,10 @@ use sha2::{Digest, Sha256};
 use tonic::Code;
 
 use crate::service::PEOPLE;
-use crate::support::service::{Service, chunks, file_header, file_messages, finish};
+use crate::support::service::{
+    Service, chunks, file_header, file_messages, finish, import_request, request,
+};
+use crate::support::waits::eventually;
 
 const CSV: &[u8] = b"Name,E-Mail,age\nAnn,a@x,30\n\nBo,b@x,\n";
 
@@ -241,6 +245,57 @@ async fn chunks_that_were_sent_before_are_dropped() {
     let header = Payload::Header(mapped_header("hole"));
     let ended = service.import(vec![header, chunk(5, b"x"), finish()]).await;
     assert_eq!(ended.refusal(), (Code::OutOfRange, "OFFSET_GAP".to_owned()));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_is_not_touched_by_another_file_that_is_announced() {
+    let service = Service::sqlite(PEOPLE).await;
+    let mut data = String::from("name,age\n");
+    for row in 0..3000 {
+        writeln!(data, "name {row},{row}").unwrap();
+    }
+    let data = data.as_bytes();
+    let header = |data: &[u8]| proto::ImportHeader {
+        resume: true,
+        source: Some(import_header::Source::File(proto::FileSource {
+            sha256: Sha256::digest(data).to_vec(),
+            ..Default::default()
+        })),
+        ..file_header("kept", "people")
+    };
+    // Its rows are written as they come, and the caller goes in the middle.
+    let (sender, receiver) = tokio::sync::mpsc::channel(8);
+    let half = Payload::Chunk(proto::FileChunk {
+        data: data[..data.len() / 2].to_vec().into(),
+        ..Default::default()
+    });
+    for payload in [Payload::Header(header(data)), half] {
+        sender.send(request(payload)).await.unwrap();
+    }
+    let mut client = service.client.clone();
+    let sending = tonic::Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let first = import_request(&mut client, sending);
+    let other = b"name,age\nCy,1\n";
+    let refused = (Code::AlreadyExists, "ID_CONFLICT".to_owned());
+    let meanwhile = async {
+        eventually("rows are committed", async || {
+            let sql = "select count(*) from rowlift_import_batches";
+            service.query_sqlite(sql).await[0][0].as_deref() != Some("0")
+        })
+        .await;
+        let ended = service.import(file_messages(header(other), other)).await;
+        assert_eq!(ended.refusal(), refused);
+        assert!(ended.events.is_empty(), "{:?}", ended.events);
+        drop(sender);
+    };
+    let (first, ()) = tokio::join!(first, meanwhile);
+    // It was not fenced.
+    assert_eq!(first.refusal().1, "INCOMPLETE_STREAM");
+    let ended = service.import(file_messages(header(other), other)).await;
+    assert_eq!(ended.refusal(), refused);
+    let ended = service.import(file_messages(header(data), data)).await;
+    assert_eq!(ended.ok().inserted_row_count, 3000);
     service.stop().await;
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn new_import(id: &str) -> NewImport {
         table: "main.t".to_owned(),
         fingerprint: [7; 32],
         file_name: "t.xlsx".to_owned(),
+        file_sha256: None,
         labels: BTreeMap::new(),
         validate_only: false,
         write_method: WriteMethod::Batch,

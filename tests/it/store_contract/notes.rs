@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rowlift::model::batch::RejectBudget;
 use rowlift::model::cell::Cell;
-use rowlift::model::import::{FileFormat, ImportState, NewImport};
+use rowlift::model::import::{FileFormat, ImportState, NewImport, Reason};
 use rowlift::model::layout::SourceLayout;
 use rowlift::model::reject::RowErrorCode;
 use rowlift::model::stats::RowCounts;
@@ -12,7 +12,15 @@ use rowlift::store::{CommittedRange, OpenMode, StoreError, WholeRange};
 
 use super::backend::{
     Backend, BatchBuilder, Kind, any_rejects, begin, new_import, number, open, outcome, pairs,
-    plan, with_position, write, write_within,
+    plan, refusal, with_position, write, write_within,
+};
+use crate::support::waits::eventually;
+
+const NO_COLUMNS: SourceLayout = SourceLayout {
+    format: Some(FileFormat::Csv),
+    sheet: String::new(),
+    names: Vec::new(),
+    has_header: true,
 };
 
 const PAIRS: &str = "create table t (name text not null, n bigint)";
@@ -50,6 +58,45 @@ pub(crate) async fn noted_file_survives_a_takeover(backend: &dyn Backend) {
     assert_eq!((anew.resumed, anew.file_sha256), (false, None));
     let again = open(&*store, &new, OpenMode::Repeat).await;
     assert_eq!((again.resumed, again.file_sha256), (true, None));
+}
+
+pub(crate) async fn an_announced_file_is_the_only_one_that_takes_over(backend: &dyn Backend) {
+    let store = backend.store();
+    let of = |file_sha256: Option<[u8; 32]>| NewImport {
+        file_sha256,
+        ..new_import("announced")
+    };
+    let first = open(&*store, &of(Some([1; 32])), OpenMode::Begin).await;
+    assert_eq!(first.file_sha256, Some([1; 32]));
+    let failure = refusal(&*store, &of(Some([2; 32])), OpenMode::Resume).await;
+    assert_eq!(failure.reason, Reason::IdConflict);
+    // The session that has it was not disturbed.
+    store.note_layout(first.key, &NO_COLUMNS).await.unwrap();
+    let second = open(&*store, &of(Some([1; 32])), OpenMode::Resume).await;
+    assert_eq!(second.key.epoch, first.key.epoch + 1);
+    // Whoever announces nothing is compared once its file is there.
+    let third = open(&*store, &of(None), OpenMode::Resume).await;
+    assert_eq!(third.file_sha256, Some([1; 32]));
+    // Without a decided row it may be begun anew, with any file.
+    let failed = outcome(ImportState::Failed, RowCounts::default());
+    store.end_import(third.key, &failed).await.unwrap();
+    let anew = open(&*store, &of(None), OpenMode::Repeat).await;
+    assert_eq!((anew.resumed, anew.file_sha256), (false, None));
+    // Later announcements are claims, which do not keep the right file out.
+    for sha256 in [[3; 32], [4; 32]] {
+        let claimed = open(&*store, &of(Some(sha256)), OpenMode::Resume).await;
+        assert_eq!(claimed.file_sha256, None);
+    }
+}
+
+pub(crate) async fn a_running_import_has_an_age(backend: &dyn Backend) {
+    let store = backend.store();
+    open(&*store, &new_import("running"), OpenMode::Begin).await;
+    eventually("it is a millisecond old", async || {
+        let record = store.import("alice", "running").await.unwrap().unwrap();
+        record.stats.elapsed_ms > 0
+    })
+    .await;
 }
 
 pub(crate) async fn noted_layout_is_that_of_the_source(backend: &dyn Backend) {

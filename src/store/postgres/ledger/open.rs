@@ -95,7 +95,12 @@ fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, 
         return Ok(Decision::Replay);
     }
     match mode {
-        OpenMode::Resume | OpenMode::Repeat => Ok(Decision::TakeOver(Takeover::Continue)),
+        OpenMode::Resume | OpenMode::Repeat => match new.of_another_file(stored.file_sha256) {
+            None => Ok(Decision::TakeOver(Takeover::Continue)),
+            Some(failure) => Err(StoreError::Failed(
+                failure.with("committed_offset", stored.record.committed_offset),
+            )),
+        },
         OpenMode::Begin if stored.live => Err(busy(stored)),
         OpenMode::Begin => Err(StoreError::Failed(
             Failure::new(
@@ -145,7 +150,7 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms,
-        file_sha256: None,
+        file_sha256: new.file_sha256,
         tenant: new.tenant.clone(),
         keeps_values: ledger.keeps_values(new.reject_retention.map(forget::milliseconds)),
     }))
@@ -155,14 +160,14 @@ async fn begin_new(ledger: Ledger<'_>, new: &NewImport) -> Result<Option<OpenImp
 const OF_RUN: &str = "table_name, fingerprint, file_name, validate_only, write_method, server";
 
 /// Columns that an import which is continued keeps, where it has them.
-const OF_IMPORT: &str = "tenant, labels, source_layout, reject_retention_ms";
+const OF_IMPORT: &str = "tenant, labels, source_layout, reject_retention_ms, file_sha256";
 
 /// What a request writes into its import's row, as SQL.
 struct Description {
     /// Values of [`OF_RUN`].
     of_run: String,
     /// Values of [`OF_IMPORT`].
-    of_import: [String; 4],
+    of_import: [String; 5],
 }
 
 impl Description {
@@ -186,6 +191,7 @@ impl Description {
                 format!("{}::jsonb", literal::text(&labels)),
                 literal::or_null(layout.as_deref().map(literal::bytes)),
                 literal::or_null(retention.map(|it| it.to_string())),
+                literal::or_null(new.file_sha256.map(|sha256| literal::bytes(&sha256))),
             ],
         }
     }
@@ -252,7 +258,8 @@ async fn take_over(
     let Description { of_run, of_import } = Description::of(new);
     let (states, reset) = match takeover {
         Takeover::Continue => {
-            let [tenant, labels, layout, retention] = of_import;
+            // An announced hash is a claim until rows were compared: only a beginning takes it.
+            let [tenant, labels, layout, retention, _] = of_import;
             let kept = format!(
                 "tenant = coalesce(tenant, {tenant}), labels = coalesce(labels, {labels}), \
                  source_layout = coalesce(source_layout, {layout}), \
@@ -262,7 +269,7 @@ async fn take_over(
         }
         Takeover::Anew => {
             let replaced = format!(
-                "({OF_IMPORT}) = ({}), file_sha256 = NULL, outcome = NULL, end_time = NULL, \
+                "({OF_IMPORT}) = ({}), outcome = NULL, end_time = NULL, \
                  create_time = clock_timestamp()",
                 of_import.join(", ")
             );

@@ -35,6 +35,8 @@ pub(in super::super) struct Stored {
     pub(in super::super) values_expired: bool,
     /// What makes two requests the same import.
     pub(in super::super) fingerprint: Vec<u8>,
+    /// Of the file, where it is known.
+    pub(in super::super) file_sha256: Option<[u8; 32]>,
     /// Committed batches.
     pub(in super::super) n_batches: u64,
     /// What callers see.
@@ -83,9 +85,11 @@ const RECORDS_SQL: &str = concat!(
      floor(extract(epoch FROM i.end_time) * 1000)::int8 AS end_ms, \
      floor(extract(epoch FROM i.expire_time) * 1000)::int8 AS expire_ms, \
      floor(extract(epoch FROM i.rejects_expire_time) * 1000)::int8 AS rejects_expire_ms, \
-     i.fingerprint, coalesce(s.lease_until > clock_timestamp(), false) AS live, \
+     i.fingerprint, i.file_sha256, coalesce(s.lease_until > clock_timestamp(), false) AS live, \
      i.reject_retention_ms IS NOT DISTINCT FROM 0 \
      OR coalesce(i.rejects_expire_time <= clock_timestamp(), false) AS values_expired, \
+     CASE WHEN s.lease_until > clock_timestamp() AND s.epoch = i.epoch THEN floor(greatest(0, \
+     extract(epoch FROM clock_timestamp() - i.update_time)) * 1000)::int8 END AS age_ms, \
      s.received_bytes, s.received_rows, s.phase::int8 AS phase, s.retries, p.* \
      FROM rowlift.imports i \
      LEFT JOIN LATERAL (SELECT * FROM rowlift.sessions n WHERE n.import = i.id \
@@ -252,10 +256,13 @@ fn decode(row: &PgRow) -> Result<Stored, sqlx::Error> {
             rows,
             batches: count("batches")?,
             retries: count("retries")?,
+            // The row of a running import changes when a session takes it, and not again before its end.
+            elapsed_ms: count("age_ms")?,
             ..ImportStats::default()
         },
     };
     let watermark = count("watermark")?;
+    let file_sha256: Option<Vec<u8>> = row.try_get("file_sha256")?;
     let record = ImportRecord {
         owner: row.try_get("owner")?,
         import_id: row.try_get("import_id")?,
@@ -285,6 +292,7 @@ fn decode(row: &PgRow) -> Result<Stored, sqlx::Error> {
         live: row.try_get("live")?,
         values_expired,
         fingerprint: row.try_get("fingerprint")?,
+        file_sha256: file_sha256.and_then(|sha256| sha256.try_into().ok()),
         n_batches: count("batches")?,
         record,
     })

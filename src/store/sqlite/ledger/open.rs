@@ -87,6 +87,10 @@ async fn reopen(
     }
     match mode {
         OpenMode::Resume | OpenMode::Repeat => {
+            if let Some(failure) = new.of_another_file(known.file_sha256) {
+                let failure = failure.with("committed_offset", committed_offset);
+                return Err(StoreError::Failed(failure));
+            }
             let open = take_over(connection, new, lease, known, &ranges).await?;
             Ok(Opened::Running(open))
         }
@@ -102,8 +106,9 @@ async fn create(
 ) -> Result<OpenImport, StoreError> {
     let sql = concat!(
         "INSERT INTO rowlift_imports (owner, import_id, tenant, target_table, fingerprint, \
-         file_name, labels, validate_only, write_method, source_layout, reject_retention_ms, epoch, state, \
-         create_time_ms, update_time_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
+         file_name, file_sha256, labels, validate_only, write_method, source_layout, \
+         reject_retention_ms, epoch, state, create_time_ms, update_time_ms) \
+         SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 2, now_ms, now_ms \
          FROM (SELECT ",
         now_ms!(),
         " AS now_ms) RETURNING id, create_time_ms"
@@ -115,6 +120,7 @@ async fn create(
         .bind(&new.table)
         .bind(new.fingerprint.as_slice())
         .bind(&new.file_name)
+        .bind(new.file_sha256.map(Vec::from))
         .bind(json(&new.labels)?)
         .bind(new.validate_only)
         .bind(new.write_method.number())
@@ -135,7 +141,7 @@ async fn create(
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms: row.get(1),
-        file_sha256: None,
+        file_sha256: new.file_sha256,
         tenant: new.tenant.clone(),
         keeps_values: true,
     })
@@ -159,7 +165,7 @@ async fn begin_anew(
     let sql = concat!(
         "UPDATE rowlift_imports SET tenant = ?, target_table = ?, fingerprint = ?, \
          validate_only = ?, source_layout = ?, labels = ?, reject_retention_ms = ?, \
-         file_sha256 = NULL, create_time_ms = ",
+         file_sha256 = ?, create_time_ms = ",
         now_ms!(),
         " WHERE id = ? RETURNING create_time_ms"
     );
@@ -171,6 +177,7 @@ async fn begin_anew(
         .bind(layout(new)?)
         .bind(json(&new.labels)?)
         .bind(new.reject_retention.map(forget::milliseconds))
+        .bind(new.file_sha256.map(Vec::from))
         .bind(key.import);
     let row = fetch_one(connection, query).await?;
     Ok(OpenImport {
@@ -182,7 +189,7 @@ async fn begin_anew(
         counts: RowCounts::default(),
         committed_position: None,
         create_time_ms: row.get(0),
-        file_sha256: None,
+        file_sha256: new.file_sha256,
         tenant: new.tenant.clone(),
         keeps_values: true,
     })
@@ -239,8 +246,8 @@ async fn next_session(
         .min();
     let sql = concat!(
         "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, write_method = ?, \
-         reject_retention_ms = ?, source_layout = coalesce(source_layout, ?), failure = NULL, outcome = NULL, end_time_ms = NULL, \
-         expire_time_ms = NULL, rejects_expire_time_ms = NULL, wiped = 0, wiped_below = 0, \
+         reject_retention_ms = ?, source_layout = coalesce(source_layout, ?), failure = NULL, \
+         outcome = NULL, end_time_ms = NULL, expire_time_ms = NULL, rejects_expire_time_ms = NULL, wiped = 0, wiped_below = 0, \
          update_time_ms = ",
         now_ms!(),
         " WHERE id = ?"
