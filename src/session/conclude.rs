@@ -64,7 +64,8 @@ pub(super) async fn conclude(mut live: Live, failure: Option<Failure>) {
     };
     let stored = settled.is_ok();
     let outcome = settled.unwrap_or_else(|late| {
-        let mut outcome = outcome(&live, live.stats(), Some(failure.unwrap_or(late)));
+        let told = live.tally.watermark();
+        let mut outcome = outcome(&live, live.stats(), told, Some(failure.unwrap_or(late)));
         outcome.state = ImportState::Suspended;
         outcome
     });
@@ -122,13 +123,15 @@ async fn stop(live: &mut Live, failure: Option<&Failure>) -> Option<Failure> {
 async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     let mut failure = failure;
     let mut stats = live.stats();
+    // The ledger may have more: batches that were in flight when the session ended.
+    let mut watermark = live.tally.watermark();
     let key = live.registration.key();
     let store = &live.sessions.store;
     if failure
         .as_ref()
         .is_some_and(|failure| ending::of(failure.reason) == Ending::Unchanged)
     {
-        return outcome(live, stats, failure);
+        return outcome(live, stats, watermark, failure);
     }
     let mut told: Option<(Committed, ImportOutcome)> = None;
     // Twice at most: once the outcome is stored no batch of this session can commit any more, but
@@ -146,7 +149,7 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
             Err(error) => {
                 // Without the ledger's counts nothing is final; the lease ends the session.
                 let failure = failure.unwrap_or_else(|| ending::failure_of(error));
-                let mut outcome = outcome(live, stats, Some(failure));
+                let mut outcome = outcome(live, stats, watermark, Some(failure));
                 outcome.state = ImportState::Suspended;
                 return outcome;
             }
@@ -156,6 +159,7 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
         {
             return outcome.clone();
         }
+        watermark = committed.watermark;
         stats.rows = committed.counts;
         stats.batches = committed.n_batches;
         // Rows that broke the reject limit are stored outside of any committed range.
@@ -165,11 +169,10 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
             // The COMMIT of an ATOMIC import came through before what was to stop it.
             failure = None;
         }
-        failure = failure.or_else(|| verify(live, stats, committed.watermark));
+        failure = failure.or_else(|| verify(live, stats, watermark));
         let outcome = ImportOutcome {
-            committed_offset: committed.watermark,
             rejected_by_code: committed.rejected_by_code.clone(),
-            ..outcome(live, stats, failure.clone())
+            ..outcome(live, stats, watermark, failure.clone())
         };
         if let Err(error) = retried(|| store.end_import(key, &outcome)).await {
             warn!(%error, import.id = %live.held.spec.import_id, "the outcome could not be stored");
@@ -178,10 +181,9 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
                 (_, Some(failure)) => failure,
                 (error, None) => ending::failure_of(error),
             };
-            let failure = Some(with_offset(failure, live));
             return ImportOutcome {
                 state: ImportState::Suspended,
-                failure,
+                failure: Some(with_offset(failure, watermark)),
                 ..outcome
             };
         }
@@ -192,7 +194,7 @@ async fn settle(live: &Live, failure: Option<Failure>) -> ImportOutcome {
     }
     match told {
         Some((_, outcome)) => outcome,
-        None => outcome(live, stats, failure),
+        None => outcome(live, stats, watermark, failure),
     }
 }
 
@@ -232,7 +234,12 @@ fn verify(live: &Live, stats: ImportStats, watermark: u64) -> Option<Failure> {
     None
 }
 
-fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportOutcome {
+fn outcome(
+    live: &Live,
+    stats: ImportStats,
+    watermark: u64,
+    failure: Option<Failure>,
+) -> ImportOutcome {
     let state = match &failure {
         None => ImportState::Succeeded,
         Some(failure) => ending::of(failure.reason).state(),
@@ -240,8 +247,8 @@ fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportO
     ImportOutcome {
         state,
         stats,
-        committed_offset: live.tally.watermark(),
-        failure: failure.map(|failure| with_offset(failure, live)),
+        committed_offset: watermark,
+        failure: failure.map(|failure| with_offset(failure, watermark)),
         rejected_by_code: live.tally.rejected_by_code().clone(),
         write_method: live.held.method,
         file_sha256: live.file_sha256(),
@@ -250,8 +257,8 @@ fn outcome(live: &Live, stats: ImportStats, failure: Option<Failure>) -> ImportO
     }
 }
 
-fn with_offset(failure: Failure, live: &Live) -> Failure {
-    failure.with("committed_offset", live.tally.watermark())
+fn with_offset(failure: Failure, watermark: u64) -> Failure {
+    failure.with("committed_offset", watermark)
 }
 
 /// Counts what is left to be counted. Rows beyond a limit count once the import has failed for them.

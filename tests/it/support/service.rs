@@ -365,6 +365,11 @@ impl Ended {
             .get_details_error_info()
             .expect("every status has ErrorInfo");
         assert_eq!(info.domain, "rowlift");
+        if let (Some(Event::Result(result)), Some(told)) =
+            (self.events.last(), info.metadata.get("committed_offset"))
+        {
+            assert_eq!(*told, result.committed_offset.to_string(), "{result:?}");
+        }
         (status.code(), info.reason)
     }
 
