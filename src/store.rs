@@ -324,8 +324,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // Ledger.
 
     /// Begins, takes over or replays an import. Id conflicts and wrong states are
-    /// [`StoreError::Failed`] with ID_CONFLICT, WRONG_STATE or IMPORT_BUSY. A FAILED import
-    /// without a decided row begins anew.
+    /// [`StoreError::Failed`] with ID_CONFLICT, WRONG_STATE or IMPORT_BUSY, and change nothing; so is
+    /// [another file](NewImport::file_sha256). A FAILED import without a decided row begins anew.
     async fn open_import(&self, new: &NewImport, mode: OpenMode) -> Result<Opened, StoreError>;
 
     /// Writes one batch, its rejects and its checkpoint in one transaction. Exactly once: a

@@ -99,8 +99,9 @@ pub struct NewImport {
     pub fingerprint: [u8; 32],
     /// Display only; empty for row imports.
     pub file_name: String,
-    /// SHA-256 of the file, where the caller announces it. It is noted when the import begins, and an
-    /// import that is known to be of another file is neither taken over nor changed.
+    /// SHA-256 of the file, where the caller announces it. It is noted until a row is decided; from then
+    /// on, and while a session runs, an import that is known to be of another file is neither taken
+    /// over nor changed.
     pub file_sha256: Option<[u8; 32]>,
     /// The caller's labels.
     pub labels: BTreeMap<String, String>,
@@ -125,7 +126,10 @@ impl NewImport {
             return None;
         }
         let id = &self.import_id;
-        let message = format!("import {id:?} is of another file: resume it with that one");
+        let message = format!(
+            "import {id:?} is of another file: resume it with that one, or cancel it and send this one \
+             under another id"
+        );
         Some(
             Failure::new(Reason::IdConflict, message)
                 .with_field("header.file.sha256", "not the hash of the import's file"),

@@ -173,6 +173,7 @@ contract! {
     atomic::key_that_is_not_mapped_is_refused_before_a_row,
     notes::noted_file_survives_a_takeover,
     notes::an_announced_file_is_the_only_one_that_takes_over,
+    notes::an_announcement_after_rows_is_a_claim,
     notes::a_running_import_has_an_age,
     notes::noted_layout_is_that_of_the_source,
     notes::takeover_finds_hashes_and_positions,

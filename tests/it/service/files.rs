@@ -296,6 +296,9 @@ async fn an_import_is_not_touched_by_another_file_that_is_announced() {
     assert_eq!(ended.refusal(), refused);
     let ended = service.import(file_messages(header(data), data)).await;
     assert_eq!(ended.ok().inserted_row_count, 3000);
+    let stored = service.query_sqlite("select count(*), count(distinct name) from people");
+    let wanted = Some("3000".to_owned());
+    assert_eq!(stored.await, [[wanted.clone(), wanted]]);
     service.stop().await;
 }
 

@@ -61,7 +61,9 @@ pub(crate) async fn noted_file_survives_a_takeover(backend: &dyn Backend) {
 }
 
 pub(crate) async fn an_announced_file_is_the_only_one_that_takes_over(backend: &dyn Backend) {
+    backend.execute(PAIRS).await;
     let store = backend.store();
+    let plan = plan(backend, "t", &["name", "n"]).await;
     let of = |file_sha256: Option<[u8; 32]>| NewImport {
         file_sha256,
         ..new_import("announced")
@@ -82,10 +84,43 @@ pub(crate) async fn an_announced_file_is_the_only_one_that_takes_over(backend: &
     store.end_import(third.key, &failed).await.unwrap();
     let anew = open(&*store, &of(None), OpenMode::Repeat).await;
     assert_eq!((anew.resumed, anew.file_sha256), (false, None));
-    // Later announcements are claims, which do not keep the right file out.
-    for sha256 in [[3; 32], [4; 32]] {
-        let claimed = open(&*store, &of(Some(sha256)), OpenMode::Resume).await;
-        assert_eq!(claimed.file_sha256, None);
+    // Until a row is decided nothing is lost with another file, once no session runs.
+    let fourth = open(&*store, &of(Some([4; 32])), OpenMode::Resume).await;
+    assert_eq!(fourth.file_sha256, Some([4; 32]));
+    let failure = refusal(&*store, &of(Some([5; 32])), OpenMode::Resume).await;
+    assert_eq!(failure.reason, Reason::IdConflict);
+    backend.expire_leases().await;
+    let fifth = open(&*store, &of(Some([5; 32])), OpenMode::Resume).await;
+    assert_eq!(fifth.file_sha256, Some([5; 32]));
+    write(&*store, fifth.key, &plan, &pairs(&plan, 0, &[("a", 1)]))
+        .await
+        .unwrap();
+    backend.expire_leases().await;
+    let failure = refusal(&*store, &of(Some([4; 32])), OpenMode::Resume).await;
+    assert_eq!(failure.reason, Reason::IdConflict);
+    let sixth = open(&*store, &of(Some([5; 32])), OpenMode::Resume).await;
+    assert_eq!(
+        (sixth.committed_offset, sixth.file_sha256),
+        (1, Some([5; 32]))
+    );
+}
+
+pub(crate) async fn an_announcement_after_rows_is_a_claim(backend: &dyn Backend) {
+    backend.execute(PAIRS).await;
+    let store = backend.store();
+    let plan = plan(backend, "t", &["name", "n"]).await;
+    let key = begin(&*store, "claimed").await;
+    write(&*store, key, &plan, &pairs(&plan, 0, &[("a", 1)]))
+        .await
+        .unwrap();
+    // A wrong file that announces itself does not keep the right one out.
+    for sha256 in [[1; 32], [2; 32]] {
+        let new = NewImport {
+            file_sha256: Some(sha256),
+            ..new_import("claimed")
+        };
+        let open = open(&*store, &new, OpenMode::Resume).await;
+        assert_eq!((open.committed_offset, open.file_sha256), (1, None));
     }
 }
 
@@ -97,6 +132,10 @@ pub(crate) async fn a_running_import_has_an_age(backend: &dyn Backend) {
         record.stats.elapsed_ms > 0
     })
     .await;
+    // One that does not run has none, however long ago that was.
+    backend.expire_leases().await;
+    let record = store.import("alice", "running").await.unwrap().unwrap();
+    assert_eq!(record.stats.elapsed_ms, 0);
 }
 
 pub(crate) async fn noted_layout_is_that_of_the_source(backend: &dyn Backend) {

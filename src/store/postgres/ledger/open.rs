@@ -95,12 +95,15 @@ fn decide(new: &NewImport, mode: OpenMode, stored: &Stored) -> Result<Decision, 
         return Ok(Decision::Replay);
     }
     match mode {
-        OpenMode::Resume | OpenMode::Repeat => match new.of_another_file(stored.file_sha256) {
-            None => Ok(Decision::TakeOver(Takeover::Continue)),
-            Some(failure) => Err(StoreError::Failed(
-                failure.with("committed_offset", stored.record.committed_offset),
-            )),
-        },
+        OpenMode::Resume | OpenMode::Repeat => {
+            let is_settled = stored.live || stored.n_batches > 0;
+            match new.of_another_file(stored.file_sha256.filter(|_| is_settled)) {
+                None => Ok(Decision::TakeOver(Takeover::Continue)),
+                Some(failure) => Err(StoreError::Failed(
+                    failure.with("committed_offset", stored.record.committed_offset),
+                )),
+            }
+        }
         OpenMode::Begin if stored.live => Err(busy(stored)),
         OpenMode::Begin => Err(StoreError::Failed(
             Failure::new(
@@ -256,14 +259,16 @@ async fn take_over(
     takeover: Takeover,
 ) -> Result<Option<OpenImport>, sqlx::Error> {
     let Description { of_run, of_import } = Description::of(new);
+    let (import, epoch) = (key.import, bigint(key.epoch));
     let (states, reset) = match takeover {
         Takeover::Continue => {
-            // An announced hash is a claim until rows were compared: only a beginning takes it.
-            let [tenant, labels, layout, retention, _] = of_import;
+            let [tenant, labels, layout, retention, sha256] = of_import;
             let kept = format!(
                 "tenant = coalesce(tenant, {tenant}), labels = coalesce(labels, {labels}), \
                  source_layout = coalesce(source_layout, {layout}), \
-                 reject_retention_ms = least(reject_retention_ms, {retention})"
+                 reject_retention_ms = least(reject_retention_ms, {retention}), \
+                 file_sha256 = CASE WHEN EXISTS (SELECT FROM rowlift.import_batches b \
+                 WHERE b.import = {import}) THEN file_sha256 ELSE coalesce({sha256}, file_sha256) END"
             );
             ("NOT IN (5, 6, 7)", kept)
         }
@@ -276,7 +281,6 @@ async fn take_over(
             ("= 6", replaced)
         }
     };
-    let (import, epoch) = (key.import, bigint(key.epoch));
     let sql = format!(
         "UPDATE rowlift.imports SET epoch = {epoch}, state = 2, ({OF_RUN}) = ({of_run}), \
          failure = NULL, update_time = clock_timestamp(), expire_time = NULL, \

@@ -87,7 +87,9 @@ async fn reopen(
     }
     match mode {
         OpenMode::Resume | OpenMode::Repeat => {
-            if let Some(failure) = new.of_another_file(known.file_sha256) {
+            let is_settled = known.is_live() || !ranges.is_empty();
+            let noted = known.file_sha256.filter(|_| is_settled);
+            if let Some(failure) = new.of_another_file(noted) {
                 let failure = failure.with("committed_offset", committed_offset);
                 return Err(StoreError::Failed(failure));
             }
@@ -206,6 +208,15 @@ async fn take_over(
     let key = next_session(connection, new, lease, &known).await?;
     // Rows beyond a reject limit whose import did not live to fail: they are sent again.
     rejects::delete_undecided(connection, key.import).await?;
+    let mut file_sha256 = known.file_sha256;
+    if ranges.is_empty() && new.file_sha256.is_some() {
+        file_sha256 = new.file_sha256;
+        let sql = "UPDATE rowlift_imports SET file_sha256 = ? WHERE id = ?";
+        let query = sqlx::query(sql)
+            .bind(file_sha256.map(Vec::from))
+            .bind(key.import);
+        run(connection, query).await?;
+    }
     let prefix = batches::prefix(ranges);
     let above = &ranges[prefix.n_ranges..];
     Ok(OpenImport {
@@ -217,7 +228,7 @@ async fn take_over(
         counts: batches::total(ranges),
         committed_position: prefix.position,
         create_time_ms: known.create_time_ms,
-        file_sha256: known.file_sha256,
+        file_sha256,
         tenant: known.tenant,
         keeps_values: true,
     })

@@ -52,7 +52,7 @@ const SELECT: &str = concat!(
      s.phase, s.retries, s.lease_until_ms > now_ms AS is_leased, \
      coalesce(i.reject_retention_ms = 0, 0) \
      OR coalesce(i.rejects_expire_time_ms <= now_ms, 0) AS values_expired, \
-     max(now_ms - s.begin_time_ms, 0) AS age_ms \
+     CASE WHEN s.lease_until_ms > now_ms THEN max(now_ms - s.begin_time_ms, 0) ELSE 0 END AS age_ms \
      FROM (SELECT ",
     now_ms!(),
     " AS now_ms), rowlift_imports i JOIN rowlift_sessions s ON s.import = i.id \
