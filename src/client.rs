@@ -27,7 +27,8 @@ use crate::proto::import_request::Payload;
 use crate::proto::import_response::Event;
 use crate::proto::import_service_client::ImportServiceClient;
 use crate::proto::{
-    Accepted, ImportHeader, ImportRequest, ImportResponse, ImportResult, import_header,
+    Accepted, DuplicateFilePolicy, ImportHeader, ImportRequest, ImportResponse, ImportResult,
+    import_header,
 };
 
 mod calls;
@@ -285,10 +286,13 @@ fn open(path: &Path) -> Result<(File, Option<i64>), ClientError> {
 /// file can be read again: a pipe cannot.
 async fn open_for(header: &mut ImportHeader, path: &Path) -> Result<(File, bool), ClientError> {
     let (file, n_bytes) = open(path)?;
+    // An id that is used again may be of another file, and a file that is refused as a duplicate need not
+    // be sent: the server compares at once.
+    let announces =
+        !header.import_id.is_empty() || header.duplicate_file() == DuplicateFilePolicy::Refuse;
     if let Some(import_header::Source::File(source)) = &mut header.source {
         source.total_bytes = n_bytes;
-        // An id that is used again may be of another file: the server compares at once.
-        if !header.import_id.is_empty() && source.sha256.is_empty() && n_bytes.is_some() {
+        if announces && source.sha256.is_empty() && n_bytes.is_some() {
             source.sha256 = sha256_of(path).await?;
         }
     }

@@ -1,9 +1,10 @@
 //! Exit codes, and how errors are told.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use thiserror::Error;
 
 use crate::cli::local::LocalError;
@@ -59,7 +60,7 @@ impl From<Exit> for ExitCode {
 /// clap exits with 2 where arguments are wrong, which here means rejected rows.
 pub(super) fn of_usage(error: &clap::Error) -> Exit {
     match error.kind() {
-        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => Exit::Done,
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
         _ => Exit::Usage,
     }
 }
@@ -114,7 +115,7 @@ impl CliError {
     pub(super) fn is_reader_gone(&self) -> bool {
         match self {
             CliError::Output(source) | CliError::Client(ClientError::Write { source }) => {
-                source.kind() == ErrorKind::BrokenPipe
+                is_gone(source)
             }
             _ => false,
         }
@@ -132,10 +133,11 @@ impl CliError {
 
 /// What came of printing, where it does not matter that nobody reads it any more.
 pub(super) fn unless_gone(printed: io::Result<()>) -> io::Result<()> {
-    printed.or_else(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
+    printed.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Tells an error with its causes, and what the server adds.

@@ -4,11 +4,7 @@
 //! the first rejected rows, or events and the result as JSON lines. An interrupted import is
 //! suspended, and the command that continues it is told.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::PathBuf;
-
-use sha2::{Digest, Sha256};
+use std::io;
 
 use crate::cli::args::ImportArgs;
 use crate::cli::exit::{self, CliError, Exit, unless_gone};
@@ -22,7 +18,7 @@ use crate::client::error::{ClientError, local_failure, with_causes};
 use crate::client::resume::{Notice, Retries, Retry};
 use crate::client::{CallOptions, ImportClient, json};
 use crate::proto::import_response::Event;
-use crate::proto::{ImportHeader, ImportResult, RejectedRow, State, WriteMethod, import_header};
+use crate::proto::{ImportResult, RejectedRow, State, WriteMethod};
 
 mod header;
 mod next;
@@ -38,9 +34,6 @@ mod tests;
 
 /// Rejected rows that the summary shows.
 const REJECTED_ROWS_SHOWN: i32 = 20;
-
-/// Bytes of a file that are hashed at once.
-const HASHED_BYTES: usize = 256 << 10;
 
 /// Imports the file.
 pub(super) async fn import(args: &ImportArgs, terminal: &mut Terminal) -> Result<Exit, CliError> {
@@ -93,10 +86,7 @@ async fn call(
         retries: retries(args),
         ..CallOptions::default()
     };
-    let mut header = header::of(args, view.progress_interval());
-    if args.refuse_duplicate {
-        announce(&mut header, args.file.clone()).await;
-    }
+    let header = header::of(args, view.progress_interval());
     let mut replayed = false;
     let mut retried = false;
     let mut resumed_from = None;
@@ -155,31 +145,6 @@ async fn call(
         replayed,
         resumed_from,
     })
-}
-
-/// Names the file's hash in advance, so that a duplicate is refused before it is sent. What cannot be
-/// read twice is left to the server, and what cannot be read at all to the upload.
-async fn announce(header: &mut ImportHeader, path: PathBuf) {
-    let hashing = tokio::task::spawn_blocking(move || -> io::Result<Option<Vec<u8>>> {
-        // Before it is opened: the writer of a pipe would take that for its reader.
-        if !path.metadata()?.is_file() {
-            return Ok(None);
-        }
-        let mut file = File::open(path)?;
-        let mut hasher = Sha256::new();
-        let mut piece = vec![0; HASHED_BYTES];
-        loop {
-            match file.read(&mut piece)? {
-                0 => return Ok(Some(hasher.finalize().to_vec())),
-                n_bytes => hasher.update(&piece[..n_bytes]),
-            }
-        }
-    });
-    if let (Ok(Ok(Some(sha256))), Some(import_header::Source::File(source))) =
-        (hashing.await, &mut header.source)
-    {
-        source.sha256 = sha256;
-    }
 }
 
 /// A service inside this process is not lost: what it refuses it would refuse again.

@@ -258,8 +258,8 @@ async fn next_session(
     let sql = concat!(
         "UPDATE rowlift_imports SET epoch = ?, state = 2, file_name = ?, write_method = ?, \
          reject_retention_ms = ?, source_layout = coalesce(source_layout, ?), failure = NULL, \
-         outcome = NULL, end_time_ms = NULL, expire_time_ms = NULL, rejects_expire_time_ms = NULL, wiped = 0, wiped_below = 0, \
-         update_time_ms = ",
+         outcome = NULL, end_time_ms = NULL, expire_time_ms = NULL, rejects_expire_time_ms = NULL, \
+         wiped = 0, wiped_below = 0, update_time_ms = ",
         now_ms!(),
         " WHERE id = ?"
     );
